@@ -1,0 +1,74 @@
+"""Run .tflite files. The sole module that imports ai_edge_litert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cnn.errors import ModelFileError
+
+
+class LiteModel:
+    """A .tflite file ready to run on the CPU with XNNPACK.
+
+    Args:
+        source: path of the file, or its bytes.
+        threads: number of CPU threads.
+    Raises:
+        ModelFileError: the file is missing, damaged, or has not exactly one input and one output.
+    """
+
+    def __init__(self, source: Path | bytes, threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.where = str(source) if isinstance(source, Path) else "model"
+        try:
+            content = source.read_bytes() if isinstance(source, Path) else source
+        except OSError as error:
+            raise self._error(
+                "a .tflite file", str(error), "Give the path of artifacts/quantized/model.tflite."
+            ) from None
+        if content[4:8] != b"TFL3":
+            raise self._error(
+                "a .tflite file", "other content", "Give the path of artifacts/quantized/model.tflite."
+            )
+        try:
+            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            first = str(error).splitlines()[0] if str(error) else "unreadable content"
+            raise self._error("a whole .tflite file", first, "Export the model again.") from None
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise self._error(
+                "one input and one output", f"{len(inputs)} and {len(outputs)}", "Give an image classifier."
+            )
+        self._input, self._output = inputs[0], outputs[0]
+        self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
+        self.input_dtype = np.dtype(self._input["dtype"])
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Run one batch.
+
+        Args:
+            batch: the input's shape and dtype. uint8 and int8 outputs are returned dequantized.
+        Returns:
+            float32 of the output's shape.
+        """
+        self._interpreter.set_tensor(self._input["index"], batch)
+        self._interpreter.invoke()
+        raw = self._interpreter.get_tensor(self._output["index"])
+        scale, zero_point = self._output["quantization"]
+        if raw.dtype != np.float32 and scale:
+            return ((raw.astype(np.float32) - zero_point) * scale).astype(np.float32)
+        return np.asarray(raw, dtype=np.float32)
+
+    def tensor_dtypes(self) -> list[str]:
+        """Names of the dtypes of all tensors in the file, in order; 'float32' among them means it is not fully int8."""
+        return [np.dtype(tensor["dtype"]).name for tensor in self._interpreter.get_tensor_details()]
+
+    def _error(self, expected: str, received: str, action: str) -> ModelFileError:
+        return ModelFileError(self.where, expected=expected, received=received, action=action)

@@ -1,0 +1,51 @@
+"""What every script in pipelines/ starts with: parameters in, progress on the screen, user errors as exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl_cnn.artifacts import Files, write_json
+from automl_cnn.config import Params, load_params
+from automl_cnn.console import screen_progress
+from automl_cnn.errors import AutoMLError
+from automl_cnn.progress import Progress
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage function receives.
+
+    Attributes:
+        params: params.yaml, checked, the preset's values filled in.
+        files: the places under artifacts/.
+        cache: folder for what only saves time; survives DVC's removal of outs, may be deleted at will.
+        progress: where long work reports itself.
+    """
+
+    params: Params
+    files: Files
+    cache: Path
+    progress: Progress
+
+
+def run_stage(name: str, work: Callable[[Stage], None]) -> None:
+    """Run one stage of the pipeline and end the process: 0, or 2 with one clear message for a user's mistake.
+
+    Args:
+        name: as in dvc.yaml; its seconds are written to artifacts/timings/<name>.json.
+        work: does the stage.
+    """
+    started = time.perf_counter()
+    try:
+        params = load_params()
+        files, cache = Files(Path("artifacts")), Path(".automl-cnn")
+        with screen_progress(name) as progress:
+            work(Stage(params, files, cache, progress))
+        write_json(files.timings / f"{name}.json", {"seconds": round(time.perf_counter() - started, 2)})
+    except AutoMLError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(2)
