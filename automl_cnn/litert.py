@@ -63,7 +63,7 @@ class LiteModel:
         raw = self._interpreter.get_tensor(self._output["index"])
         scale, zero_point = self._output["quantization"]
         if raw.dtype != np.float32 and scale:
-            return ((raw.astype(np.float32) - zero_point) * scale).astype(np.float32)
+            raw = (raw.astype(np.float32) - zero_point) * scale
         return np.asarray(raw, dtype=np.float32)
 
     def tensor_dtypes(self) -> list[str]:
