@@ -63,9 +63,7 @@ def load_images(store: ImageStore, rows: NDArray[np.int64], input_size_px: int) 
     return images
 
 
-def load_split(
-    files: Files, split: str, input_size_px: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
+def load_split(files: Files, split: str, input_size_px: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
     """Images uint8 [n, H, W, 3], labels int64 [n] and image ids of one side of the split."""
     rows = split_rows(files, split)
     store = ImageStore.open(files.images)
