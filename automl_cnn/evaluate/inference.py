@@ -1,0 +1,64 @@
+"""Images of the store through a .tflite file, one at a time, as they will be once it is delivered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cnn.data.decode import shrink
+from automl_cnn.data.store import ImageStore
+from automl_cnn.errors import ModelFileError
+from automl_cnn.litert import LiteModel
+from automl_cnn.progress import Progress, silent
+
+READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
+
+
+def predict_rows(
+    model: Path,
+    store: ImageStore,
+    rows: NDArray[np.int64],
+    input_size_px: int,
+    n_classes: int,
+    progress: Progress = silent,
+) -> NDArray[np.float32]:
+    """Run stored images through a .tflite file on all cores.
+
+    Args:
+        model: the file; uint8 [1, S, S, 3] RGB in, probabilities [1, classes] out.
+        store: decoded images.
+        rows: int64 [n], rows of the store.
+        input_size_px: S.
+        n_classes: columns that are expected.
+        progress: told after every READ_AT_ONCE images.
+    Returns:
+        Probabilities as the file gives them, float32 [n, classes].
+    Raises:
+        ModelFileError: the file is missing, damaged, or of another input or output shape.
+    """
+    interpreter = LiteModel(model, threads=os.cpu_count() or 1)
+    expected = (1, input_size_px, input_size_px, 3)
+    if interpreter.input_shape != expected or interpreter.input_dtype != np.uint8:
+        raise ModelFileError(
+            str(model),
+            expected=f"uint8 input of shape {expected}, as preprocessing.json says",
+            received=f"{interpreter.input_dtype} {interpreter.input_shape}",
+            action="Run the quantize stage again.",
+        )
+    probabilities = np.empty((len(rows), n_classes), dtype=np.float32)
+    for start in range(0, len(rows), READ_AT_ONCE):
+        for i, pixels in enumerate(store.read(rows[start : start + READ_AT_ONCE]), start):
+            given = interpreter.run(shrink(pixels, input_size_px)[None]).ravel()
+            if given.size != n_classes:
+                raise ModelFileError(
+                    str(model),
+                    expected=f"{n_classes} probabilities, one a line of labels.txt",
+                    received=f"{given.size}",
+                    action="Run the quantize stage again.",
+                )
+            probabilities[i] = given
+        progress(f"test images through {model.name}", min(start + READ_AT_ONCE, len(rows)), len(rows))
+    return probabilities

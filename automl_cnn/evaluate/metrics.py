@@ -1,0 +1,105 @@
+"""How good a classifier's probabilities are: accuracy and its kin, a score a class, log loss, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+# Half a step of the uint8 probabilities of an int8 file, whose "0" means anything below it. The float model is clipped
+# at the same value, so that the two log losses can be compared.
+PROBABILITY_FLOOR = 1 / 512
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: precision, recall and F1 in 0…1 (0 where undefined), support in images."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One classifier on one set of n images; all in 0…1 but log_loss (nats)."""
+
+    n: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    log_loss: float
+    ece: float
+    per_class: tuple[ClassScore, ...]
+
+
+def score_probabilities(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], class_names: list[str], bins: int
+) -> Scores:
+    """Score predicted probabilities against the labels.
+
+    Args:
+        labels: int64 [n], indices into `class_names`; n ≥ 1.
+        probabilities: float32 [n, classes] in 0…1; rows of a quantized model add up to one only nearly.
+        class_names: one a column.
+        bins: equal-width bins of confidence for the expected calibration error.
+    Returns:
+        balanced_accuracy is the mean recall of the classes that occur in `labels`; macro_f1 the mean F1 of the classes
+        that occur there or among the predictions; log_loss has PROBABILITY_FLOOR as the least probability of a label.
+    Source: Guo et al. 2017, equation 3, for the calibration error.
+    """
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predicted, labels=np.arange(len(class_names)), zero_division=0
+    )
+    occurs = support > 0
+    either = occurs | np.isin(np.arange(len(class_names)), predicted)
+    table = calibration_table(labels, probabilities, bins)
+    return Scores(
+        n=len(labels),
+        accuracy=float(accuracy_score(labels, predicted)),
+        balanced_accuracy=float(recall[occurs].mean()),
+        macro_f1=float(f1[either].mean()),
+        log_loss=float(label_losses(labels, probabilities).mean()),
+        ece=float(((table["accuracy"] - table["confidence"]).abs() * table["count"]).sum() / len(labels)),
+        per_class=tuple(
+            ClassScore(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+            for i, name in enumerate(class_names)
+        ),
+    )
+
+
+def calibration_table(labels: NDArray[np.int64], probabilities: NDArray[np.float32], bins: int) -> pd.DataFrame:
+    """Confidence against accuracy, bin by bin.
+
+    Args:
+        labels, probabilities, bins: as in `score_probabilities`.
+    Returns:
+        One row a bin that holds an image: bin (1 is the least confident), confidence and accuracy (means, 0…1), count.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    frame = pd.DataFrame(
+        {
+            "bin": confidence_bins(confidence, bins) + 1,
+            "confidence": confidence,
+            "accuracy": (probabilities.argmax(axis=1) == labels).astype(np.float64),
+        }
+    )
+    grouped = frame.groupby("bin")
+    return grouped.mean().assign(count=grouped.size()).reset_index()
+
+
+def confidence_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """The bin of each confidence: 0 … bins − 1, each open below and closed above, as in the source of the ECE."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def label_losses(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """−log of each label's probability in nats, float64 [n], at most −log PROBABILITY_FLOOR."""
+    given = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.clip(given, PROBABILITY_FLOOR, 1.0))

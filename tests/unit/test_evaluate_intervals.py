@@ -1,0 +1,81 @@
+"""The intervals beside the scores: same arithmetic, groups as units, and wide where little is known."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from automl_cnn.evaluate.intervals import bootstrap_scores, score_all_once, share_interval
+from automl_cnn.evaluate.metrics import score_probabilities
+
+Labelled = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def _random(n: int, classes: int, seed: int, right: float = 0.8) -> Labelled:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet([0.5] * classes, n).astype(np.float32)
+    labels = np.where(rng.random(n) < right, probabilities.argmax(axis=1), rng.integers(0, classes, n))
+    return labels.astype(np.int64), probabilities
+
+
+@given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 10_000), st.integers(1, 20))
+@settings(max_examples=25, deadline=None)
+def test_the_bootstrap_scores_the_images_as_the_report_does(n: int, classes: int, seed: int, bins: int) -> None:
+    labels, probabilities = _random(n, classes, seed)
+    groups = np.unique(np.random.default_rng(seed).integers(0, n, n), return_inverse=True)[1].astype(np.int64)
+    reported = score_probabilities(labels, probabilities, [str(i) for i in range(classes)], bins)
+    for name, value in score_all_once(labels, probabilities, groups, bins=bins).items():
+        assert value == pytest.approx(getattr(reported, name), abs=1e-6), name
+
+
+def test_the_interval_of_accuracy_agrees_with_the_binomial_one() -> None:
+    labels, probabilities = _random(1000, 3, seed=1)
+    samples = bootstrap_scores(labels, probabilities, np.arange(1000), resamples=4000, bins=10, seed=1)["accuracy"]
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    low, high = share_interval(samples, accuracy, 1000, 0.95)
+    half = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 1000)
+    assert low == pytest.approx(accuracy - half, abs=0.004)
+    assert high == pytest.approx(accuracy + half, abs=0.004)
+
+
+def test_ten_photos_of_one_patient_count_as_one() -> None:
+    labels, probabilities = _random(60, 2, seed=2)
+    alone = bootstrap_scores(labels, probabilities, np.arange(60), resamples=2000, bins=10, seed=1)["accuracy"]
+    tenfold = bootstrap_scores(
+        np.repeat(labels, 10), np.repeat(probabilities, 10, axis=0), np.repeat(np.arange(60), 10),
+        resamples=2000, bins=10, seed=1,
+    )["accuracy"]  # fmt: skip
+    np.testing.assert_allclose(alone, tenfold)
+
+
+def test_a_model_compared_with_itself_differs_by_exactly_nothing() -> None:
+    labels, probabilities = _random(200, 4, seed=3)
+    first, second = (
+        bootstrap_scores(labels, probabilities, np.arange(200), resamples=200, bins=10, seed=7) for _ in range(2)
+    )
+    for name in first:
+        assert share_interval(first[name] - second[name], 0.0, 200, 0.95, low=-1.0) == [0.0, 0.0]
+
+
+def test_no_mistake_among_twenty_images_is_not_certainty() -> None:
+    low, high = share_interval(np.ones(100), 1.0, 20, 0.95)
+    assert high == 1.0
+    assert low == pytest.approx(0.8316, abs=1e-4)  # Clopper and Pearson, 20 of 20
+    assert share_interval(np.zeros(100), 0.0, 20, 0.95) == pytest.approx([0.0, 1 - 0.8316], abs=1e-4)
+
+
+def test_one_group_alone_says_nothing() -> None:
+    assert share_interval(np.full(100, 0.9), 0.9, 1, 0.95) == [0.0, 1.0]
+    assert share_interval(np.full(100, 0.0), 0.0, 1, 0.95, low=-1.0) == [-1.0, 1.0]
+
+
+def test_two_thousand_resamples_of_four_thousand_images_take_less_than_three_seconds() -> None:
+    labels, probabilities = _random(4000, 10, seed=4)
+    started = time.perf_counter()
+    bootstrap_scores(labels, probabilities, np.arange(4000), resamples=2000, bins=15, seed=1)
+    assert time.perf_counter() - started < 3
