@@ -277,7 +277,10 @@ def _to_8_bit(values: NDArray[Any], floating: bool) -> NDArray[np.uint8]:
 
 
 def _fit(rgb: Image.Image, size_px: int, resize: Resize) -> NDArray[np.uint8]:
-    """The square picture, antialiased; with reducing_gap 12 megapixels take 17 ms instead of 61, ≤ 2 grey levels apart."""
+    """The square picture, antialiased.
+
+    With reducing_gap 12 megapixels take 17 ms instead of 61, and no pixel is more than 2 grey levels away.
+    """
     if resize == "crop":
         side = min(rgb.size)
         left, top = (rgb.width - side) / 2, (rgb.height - side) / 2

@@ -67,14 +67,10 @@ def _rows(labels: Path) -> list[tuple[int, list[str]]]:
         raise _error(labels, "UTF-8 text", received, "Save it again as CSV UTF-8.") from None
     header = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True)
-    rows: list[tuple[int, list[str]]] = []
     try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((reader.line_num, cells))
+        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:
         raise _error(labels, "a CSV", f"line {reader.line_num}: {error}", "Check the quotes in that line.") from None
-    return rows
 
 
 def _check_header(labels: Path, header: list[str], label_column: str) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path, PurePosixPath
 from automl_cnn.data.labels_csv import Listed, read_labels
 from automl_cnn.errors import DataError
 
-IMAGE_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .jp2 .avif .heic .heif .svg .ico".split()
+IMAGE_EXTENSIONS = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
+    ".jp2", ".avif", ".heic", ".heif", ".svg", ".ico",
+))  # fmt: skip
+_SIDECARS = frozenset(
+    [".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".yaml", ".yml", ".ini", ".log", ".dvc"]
 )
-_SIDECARS = frozenset(".txt .csv .tsv .json .jsonl .xml .md .yaml .yml .ini .log .dvc".split())
 _SIDECAR_NAMES = frozenset(["thumbs.db", "desktop.ini", "license", "readme"])
 _THUMBNAIL_FOLDERS = frozenset(["__MACOSX", "@eaDir"])  # made by systems, full of copies
 _NAMED_IN_ERRORS = 5
@@ -61,12 +64,12 @@ def scan(root: Path, labels: Path | None, label_column: str) -> Scan:
 
     Args:
         root: the folder; links to other folders inside it are not followed.
-        labels: a CSV with a column `path` (relative to `root`) and a label column; None: the first subfolder is the label.
+        labels: a CSV with the columns `path` (below `root`) and label; None: the first subfolder is the label.
         label_column: name of the CSV's label column.
     Returns:
         Every regular file but sidecars (or every line of the CSV), broken ones included.
     Raises:
-        DataError: no such folder, not readable, no images, one class only, a wrong CSV, or names that cannot be told apart.
+        DataError: no such folder, not readable, no images, one class only, a wrong CSV, or two names that are one.
     """
     root = _checked_root(root)
     walk = _walk(root)
