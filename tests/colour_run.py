@@ -1,0 +1,98 @@
+"""The artifacts of a small pipeline run up to quantize: real pictures, a real store, the real classifier of colours.
+
+Twelve pictures a class of plain colour with noise, grouped in threes. One test picture a class bears a wrong label.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from colour_model import LABELS, colour_model
+from PIL import Image
+
+from automl_cnn.artifacts import MANIFEST, SPLITS, TRIALS, Files, write_json, write_lines, write_table
+from automl_cnn.data.decode import decode
+from automl_cnn.data.store import StoreWriter
+
+WORKING_PX, INPUT_PX, A_CLASS = 48, 32, 12
+SPLIT_OF_GROUP = ["train", "train", "validation", "test"]
+
+
+def write_colour_run(project: Path) -> Files:
+    """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate."""
+    files = Files(project / "artifacts")
+    (project / "params.yaml").write_text("data:\n  root: data\n  working_size_px: 48\n")
+    _write_images(project / "data", files)
+    _write_model(files)
+    return files
+
+
+def _write_images(folder: Path, files: Files) -> None:
+    rng = np.random.default_rng(1)
+    rows = []
+    files.images.mkdir(parents=True)
+    with StoreWriter(files.images, WORKING_PX, "letterbox") as store:
+        for channel, colour in enumerate(LABELS):
+            (folder / colour).mkdir(parents=True)
+            for i in range(A_CLASS):
+                pixels = rng.integers(0, 120, (40, 60, 3), dtype=np.uint8)
+                pixels[..., channel] += 60
+                path = folder / colour / f"{i:02}.png"
+                Image.fromarray(pixels).save(path)
+                decoded = decode(path.read_bytes(), WORKING_PX, "letterbox", 1.0)
+                name = f"{colour}/{path.name}"
+                wrong = i == A_CLASS - 1
+                rows.append(
+                    {
+                        "image_id": hashlib.sha256(name.encode()).hexdigest()[:16],
+                        "path": name,
+                        "label": LABELS[(channel + 1) % 3] if wrong else colour,
+                        "group": f"{colour}-{i // 3}",
+                        "split": SPLIT_OF_GROUP[i // 3],
+                        "reason": "",
+                        "pixel_sha": decoded.pixel_sha,
+                        "store_row": store.add(decoded.pixels),
+                    }
+                )
+    table = pd.DataFrame(rows)
+    write_table(files.split / "splits.parquet", table[list(SPLITS.columns)], SPLITS)
+    write_json(files.split / "report.json", {"leaks": 0})
+    fillers: dict[str, object] = dict.fromkeys(MANIFEST.columns, 0) | {"status": "ok", "error": "", "format": "PNG"}
+    manifest = pd.DataFrame({column: table.get(column, fillers[column]) for column in MANIFEST.columns})
+    write_table(files.manifest, manifest, MANIFEST)
+
+
+def _write_model(files: Files) -> None:
+    files.quantized.mkdir()
+    rungs = {"float32": colour_model(INPUT_PX), "qat_int8": colour_model(INPUT_PX, quantized=True)}
+    ladder = []
+    for name, content in rungs.items():
+        (files.quantized / f"{name}.tflite").write_bytes(content)
+        ladder.append({"rung": name, "path": f"{name}.tflite", "shipped": name == "qat_int8"})
+    (files.quantized / "model.tflite").write_bytes(rungs["qat_int8"])
+    write_json(files.quantized / "ladder.json", ladder)
+    write_lines(files.quantized / "labels.txt", LABELS)
+    preprocessing = {
+        "working_size_px": WORKING_PX,
+        "input_size_px": INPUT_PX,
+        "resize": "letterbox",
+        "max_megapixels": 1.0,
+    }
+    (files.quantized / "preprocessing.json").write_text(json.dumps(preprocessing))
+    trials = pd.DataFrame(
+        {
+            "trial_id": ["0", "1", "2"],
+            "status": ["completed", "completed", "failed"],
+            "backbone": ["efficientnet-lite0"] * 3,
+            "fidelity": ["features"] * 3,
+            "score": [0.8, 0.9, np.nan],
+            "seconds": [1.0, 1.2, 0.1],
+            "dropout": [0.1, 0.3, 0.2],
+        }
+    )
+    write_table(files.search / "trials.parquet", trials, TRIALS)
+    write_json(files.timings / "search.json", {"seconds": 2.5})

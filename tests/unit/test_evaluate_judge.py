@@ -1,0 +1,126 @@
+"""evaluation/: what is scored is the file that ships, on the test split alone, and `predict` agrees with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # colour_run.py serves the unit and the integration tests
+
+from colour_model import LABELS, colour_model
+from colour_run import write_colour_run
+
+from automl_cnn.artifacts import PREDICTIONS, SPLITS, Files, read_json, read_table, write_json, write_lines, write_table
+from automl_cnn.config import EvaluateParams
+from automl_cnn.errors import ArtifactError, ModelFileError
+from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
+from automl_cnn.serve.predict import Predictor
+
+PARAMS = EvaluateParams(bootstrap=200, latency_runs=10)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    files = write_colour_run(tmp_path_factory.mktemp("project"))
+    write_evaluation(files.evaluation, judge_shipped(files, PARAMS))
+    return files
+
+
+@pytest.fixture
+def files(finished: Files, tmp_path: Path) -> Files:
+    shutil.copytree(finished.root, tmp_path / "artifacts")
+    return Files(tmp_path / "artifacts")
+
+
+def test_the_three_wrong_labels_among_nine_test_images_are_the_only_mistakes(finished: Files) -> None:
+    metrics = read_json(finished.evaluation / "metrics.json")
+    assert metrics["test"]["n"] == 9
+    assert metrics["test"]["accuracy"] == pytest.approx(6 / 9)
+    low, high = metrics["test"]["accuracy_ci95"]
+    assert 0 <= low <= 6 / 9 <= high <= 1
+    assert metrics["method"]["groups"] == 3
+
+
+def test_the_float_model_stands_beside_the_file_and_the_difference_is_paired(finished: Files) -> None:
+    metrics = read_json(finished.evaluation / "metrics.json")
+    assert set(metrics["test"]) == set(metrics["float"])
+    assert metrics["difference"]["accuracy"] == 0
+    assert metrics["difference"]["accuracy_ci95"] == [0, 0]
+    assert metrics["difference"]["agreement"] == 1
+
+
+def test_the_size_and_rung_are_those_of_the_file_that_ships(finished: Files) -> None:
+    model = read_json(finished.evaluation / "metrics.json")["model"]
+    assert model["path"] == "quantized/model.tflite"
+    assert model["rung"] == "qat_int8"
+    assert model["size_bytes"] == (finished.quantized / "model.tflite").stat().st_size
+    assert 0 < model["latency_ms_median"] <= model["latency_ms_p95"]
+
+
+def test_predict_on_the_original_files_gives_the_scored_probabilities(finished: Files) -> None:
+    table = read_table(finished.evaluation / "predictions.parquet", PREDICTIONS)
+    paths = [finished.root.parent / "data" / path for path in table["path"]]
+    found = Predictor(finished.quantized / "model.tflite").predict(paths)
+    assert [one.label for one in found] == table["predicted"].tolist()
+    for one, row in zip(found, table.to_dict("records"), strict=True):
+        assert one.probabilities == {label: row[f"p_{label}"] for label in LABELS}
+
+
+def test_only_images_of_the_test_split_are_predicted(finished: Files) -> None:
+    splits = read_table(finished.split / "splits.parquet", SPLITS)
+    table = read_table(finished.evaluation / "predictions.parquet", PREDICTIONS)
+    assert set(table["image_id"]) == set(splits.loc[splits["split"] == "test", "image_id"])
+
+
+def test_the_plots_have_a_row_an_image_and_a_row_a_bin(finished: Files) -> None:
+    confusion = pd.read_csv(finished.evaluation / "confusion.csv")
+    calibration = pd.read_csv(finished.evaluation / "calibration.csv")
+    assert list(confusion.columns) == ["actual", "predicted"]
+    assert len(confusion) == calibration["count"].sum() == 9
+
+
+def test_another_confidence_stands_beside_the_95_percent_interval(files: Files) -> None:
+    test = judge_shipped(files, EvaluateParams(bootstrap=200, latency_runs=10, confidence=0.8)).metrics["test"]
+    assert test["accuracy_ci95"][0] <= test["accuracy_ci80"][0] <= test["accuracy_ci80"][1] <= test["accuracy_ci95"][1]
+
+
+def test_an_evaluation_repeats_exactly_but_for_its_times(files: Files) -> None:
+    before = {path.name: path.read_bytes() for path in files.evaluation.iterdir()}
+    write_evaluation(files.evaluation, judge_shipped(files, PARAMS))
+    after = {path.name: path.read_bytes() for path in files.evaluation.iterdir()}
+    for name in ("predictions.parquet", "confusion.csv", "calibration.csv"):
+        assert before[name] == after[name], name
+    first, second = (json.loads(content["metrics.json"]) for content in (before, after))
+    assert [first[key] for key in ("test", "float", "difference")] == [
+        second[key] for key in ("test", "float", "difference")
+    ]
+
+
+def test_an_empty_test_split_is_an_error_of_three_parts(files: Files) -> None:
+    splits = read_table(files.split / "splits.parquet", SPLITS)
+    write_table(files.split / "splits.parquet", splits[splits["split"] != "test"], SPLITS)
+    with pytest.raises(ArtifactError, match=r"splits\.parquet: expected images in the test split; received none\. "):
+        judge_shipped(files, PARAMS)
+
+
+def test_labels_that_the_model_does_not_know_are_named(files: Files) -> None:
+    write_lines(files.quantized / "labels.txt", ["red", "green", "violet"])
+    with pytest.raises(ArtifactError, match=r"labels\.txt: expected every class.*received none of blue"):
+        judge_shipped(files, PARAMS)
+
+
+def test_a_model_with_another_number_of_classes_is_refused(files: Files) -> None:
+    (files.quantized / "model.tflite").write_bytes(colour_model(32, classes=5))
+    with pytest.raises(ModelFileError, match=r"model\.tflite: expected 3 probabilities.*received 5"):
+        judge_shipped(files, PARAMS)
+
+
+def test_a_ladder_without_a_shipped_rung_is_refused(files: Files) -> None:
+    write_json(files.quantized / "ladder.json", [{"rung": "float32", "path": "float32.tflite", "shipped": False}])
+    with pytest.raises(ArtifactError, match=r"ladder\.json: expected one shipped rung.*received 0 shipped"):
+        judge_shipped(files, PARAMS)
