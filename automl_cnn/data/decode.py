@@ -211,7 +211,7 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
         kind = image.format or "unknown"
         return DecodedImage(
             pixels=_fit(rgb, size_px, resize),
-            pixel_sha=hashlib.sha256(f"{rgb.height}x{rgb.width}x3:".encode() + rgb.tobytes()).hexdigest(),
+            pixel_sha=_pixel_sha(rgb),
             format="JPEG" if kind == "MPO" else kind,
             mode=mode,
             width=rgb.width,
@@ -221,6 +221,12 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
             exif_orientation=max(orientation, remaining),
             capture_time=capture_time,
         )
+
+
+def _pixel_sha(rgb: Image.Image) -> str:
+    digest = hashlib.sha256(f"{rgb.height}x{rgb.width}x3:".encode())
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()
 
 
 def _exif(image: Image.Image) -> tuple[int, str | None]:

@@ -1,0 +1,21 @@
+"""Stage ingest: the analyst's folder → manifest.parquet and images/; the reviewer's decisions.csv, checked."""
+
+from pathlib import Path
+
+from automl_cnn.data.ingest import ingest
+from automl_cnn.stage import Stage, run_stage
+
+
+def main(stage: Stage) -> None:
+    from automl_cnn.audit.decisions import read_decisions, write_decisions
+
+    summary = ingest(stage.params.data, stage.files, stage.cache, stage.progress)
+    decisions = read_decisions(Path(stage.params.audit.decisions))
+    write_decisions(stage.files.decisions, decisions)
+    for line in summary.lines():
+        print(line)
+    print(f"{len(decisions):,} decisions of a reviewer")
+
+
+if __name__ == "__main__":  # decoding processes import this file again
+    run_stage("ingest", main)
