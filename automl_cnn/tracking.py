@@ -35,9 +35,9 @@ PARAM_CHARS = 500
 TEMPLATE = Path(__file__).parent / "templates" / "serve_model.py"
 # Small files that stand beside the numbers in MLflow; data and weights stay with DVC.
 SMALL_FILES = (
-    "evaluation/metrics.json", "evaluation/latency.json", "evaluation/confusion.csv", "evaluation/calibration.csv",
-    "quantized/ladder.json", "search/best.yaml", "split/report.json", "audit/summary.json",
-    "report/report.html", "report/model_card.md",
+    "evaluation/metrics.json", "evaluation/method.json", "evaluation/latency.json", "evaluation/confusion.csv",
+    "evaluation/calibration.csv", "quantized/ladder.json", "search/best.yaml", "split/report.json",
+    "audit/summary.json", "report/report.html", "report/model_card.md",
 )  # fmt: skip
 
 
@@ -253,7 +253,10 @@ def _find_version(client: Any, name: str, content: str) -> Any:
 
 
 def _point_aliases(client: Any, name: str, made: Any) -> tuple[tuple[str, ...], str]:
-    """Point challenger, and champion where that is fair; the aliases of `made` and a clause that says why."""
+    """Point challenger, and champion where that is fair; the aliases of `made` and a clause that says why.
+
+    Each comparison looks at the test split once more: after many, the champion's accuracy is an optimistic one.
+    """
     client.set_registered_model_alias(name, "challenger", made.version)
     holder = client.get_registered_model(name).aliases.get("champion")
     if holder is None:

@@ -39,12 +39,22 @@ WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the evaluate stage finds; each field is a file under evaluation/."""
+    """What the evaluate stage finds; each field is a file under evaluation/.
+
+    Attributes:
+        metrics: test, float, difference (shipped − float) and model; numbers that `dvc metrics diff` compares.
+        predictions: one row an image of the test split.
+        confusion: actual and predicted, one row an image.
+        calibration: confidence and accuracy, one row a bin.
+        method: how the scores came about: groups that were resampled, resamples, bins, and which file was scored.
+        latency: of the shipped and the float file, and the machine.
+    """
 
     metrics: dict[str, Any]
     predictions: pd.DataFrame
     confusion: pd.DataFrame
     calibration: pd.DataFrame
+    method: dict[str, Any]
     latency: dict[str, Any]
 
 
@@ -85,15 +95,8 @@ def judge_shipped(files: Files, params: EvaluateParams, progress: Progress = sil
             "path": f"{files.quantized.name}/{model.name}",
             "rung": shipped,
             "size_bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
             "latency_ms_median": latencies["model"].median_ms,
             "latency_ms_p95": latencies["model"].p95_ms,
-        },
-        "method": {
-            "groups": int(groups.max()) + 1,
-            "resamples": params.bootstrap,
-            "calibration_bins": params.calibration_bins,
-            "log_loss_floor": PROBABILITY_FLOOR,
         },
     }
     names = np.array(class_names, dtype=object)
@@ -103,15 +106,23 @@ def judge_shipped(files: Files, params: EvaluateParams, progress: Progress = sil
         predictions=_prediction_table(rows, names, given, float_given),
         confusion=pd.DataFrame({"actual": rows["label"], "predicted": predicted}),
         calibration=calibration_table(labels, given, params.calibration_bins),
+        method={
+            "model_sha256": hashlib.sha256(content).hexdigest(),
+            "groups": int(groups.max()) + 1,
+            "resamples": params.bootstrap,
+            "calibration_bins": params.calibration_bins,
+            "log_loss_floor": PROBABILITY_FLOOR,
+        },
         latency={name: asdict(latency) for name, latency in latencies.items()}
         | {"machine": {"architecture": platform.machine(), "system": platform.system(), "cores": os.cpu_count()}},
     )
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
-    """Write evaluation/ as a whole: metrics.json, predictions.parquet, confusion.csv, calibration.csv, latency.json."""
+    """Write evaluation/ as a whole: three JSON files and three tables, named as the fields of `Evaluation`."""
     with replacing_folder(folder) as temporary:
         write_json(temporary / "metrics.json", evaluation.metrics)
+        write_json(temporary / "method.json", evaluation.method)
         write_json(temporary / "latency.json", evaluation.latency)
         write_table(temporary / "predictions.parquet", evaluation.predictions, PREDICTIONS)
         evaluation.confusion.to_csv(temporary / "confusion.csv", index=False, lineterminator="\n")

@@ -43,7 +43,7 @@ def test_the_three_wrong_labels_among_nine_test_images_are_the_only_mistakes(fin
     assert metrics["test"]["accuracy"] == pytest.approx(6 / 9)
     low, high = metrics["test"]["accuracy_ci95"]
     assert 0 <= low <= 6 / 9 <= high <= 1
-    assert metrics["method"]["groups"] == 3
+    assert read_json(finished.evaluation / "method.json")["groups"] == 3
 
 
 def test_the_float_model_stands_beside_the_file_and_the_difference_is_paired(finished: Files) -> None:
