@@ -156,6 +156,15 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     tracking: TrackingParams = TrackingParams()
 
+    @model_validator(mode="after")
+    def _no_enlarging(self) -> Params:
+        if (self.search.input_size_px or 0) > self.data.working_size_px:
+            raise ValueError(
+                f"search.input_size_px of at most data.working_size_px ({self.data.working_size_px}); "
+                f"it is {self.search.input_size_px}"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, raw: Any) -> Any:

@@ -12,9 +12,9 @@ from automl_cnn.artifacts import Files
 from automl_cnn.data.augment import VIEWS
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.features.cache import read_features
-from automl_cnn.search import objective, trial
+from automl_cnn.search import trial
 from automl_cnn.search.trial import SearchData
-from automl_cnn.train import head
+from automl_cnn.train import candidate, head, objective
 
 
 def gather(files: Files, backbones: list[str], augmentations: list[str]) -> SearchData:
@@ -41,7 +41,7 @@ def gather(files: Files, backbones: list[str], augmentations: list[str]) -> Sear
 def data_digest(data: SearchData) -> str:
     """Sixteen hexadecimal digits of the features, the labels and the code that a trial runs."""
     sha = hashlib.sha256()
-    for module in (head, trial, objective):
+    for module in (candidate, head, objective, trial):
         sha.update(Path(str(module.__file__)).read_bytes())
     for key in sorted(data.train_views):
         sha.update(repr(key).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -154,6 +155,8 @@ def _run_trial(
     except Exception as error:  # noqa: BLE001  whatever one trial dies of, the search goes on; the tuner stops a series
         seconds = time.perf_counter() - started
         return TrialRecord(number, "failed", values, None, None, 0, seconds, f"{type(error).__name__}: {error}"[:500])
+    if not math.isfinite(result.score):
+        return TrialRecord(number, "failed", values, None, None, result.epochs, result.seconds, "the loss diverged")
     return TrialRecord(number, "completed", values, result.score, result.accuracy, result.epochs, result.seconds)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.models.spec import ClassifierSpec
-from automl_cnn.search.objective import objective_score
-from automl_cnn.train.head import HeadSettings, fit_head
+from automl_cnn.train.candidate import head_settings_of, spec_of
+from automl_cnn.train.head import fit_head
+from automl_cnn.train.objective import objective_score
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def evaluate(values: Mapping[str, Any], data: SearchData, objective: str, seed: 
     backbone = values["backbone"]
     head = fit_head(
         spec_of(values, data.classes, input_size_px),
-        settings_of(values, seed),
+        head_settings_of(values, seed),
         data.train_views[backbone, values["augmentation"]],
         data.train_labels,
         (data.validation[backbone], data.validation_labels),
@@ -77,21 +75,3 @@ def evaluate(values: Mapping[str, Any], data: SearchData, objective: str, seed: 
     )
     accuracy = float(np.mean(head.probabilities.argmax(axis=1) == data.validation_labels))
     return TrialResult(head.score, accuracy, head.epochs, time.perf_counter() - started)
-
-
-def spec_of(values: Mapping[str, Any], classes: int, input_size_px: int) -> ClassifierSpec:
-    """The network that a trial's values describe."""
-    return ClassifierSpec(values["backbone"], input_size_px, classes, values["hidden_units"], values["dropout"])
-
-
-def settings_of(values: Mapping[str, Any], seed: int) -> HeadSettings:
-    """How a trial's values train a head."""
-    text = json.dumps(dict(values), sort_keys=True)
-    mixed = int.from_bytes(hashlib.sha256(f"{seed}|{text}".encode()).digest()[:4], "big") % 2**31
-    return HeadSettings(
-        learning_rate=values["learning_rate"],
-        weight_decay=values["weight_decay"],
-        label_smoothing=values["label_smoothing"],
-        balanced=values["class_weight"] == "balanced",
-        seed=mixed,
-    )

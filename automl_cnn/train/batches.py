@@ -1,0 +1,70 @@
+"""Training batches from the image store, augmented while the network works on the batch before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cnn.data.augment import augment
+from automl_cnn.data.decode import shrink
+from automl_cnn.data.store import ImageStore
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Where the images of one side come from and how they are served.
+
+    Attributes:
+        store: decoded images at working size.
+        rows: int64 [n], rows of the store.
+        labels: int64 [n].
+        input_size_px: height and width that are served.
+        policy: augmentation; none for validation.
+        batch_size: images a batch; the last one of an epoch is smaller.
+        seed: of order and augmentation.
+    """
+
+    store: ImageStore
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    input_size_px: int
+    policy: str = "none"
+    batch_size: int = 32
+    seed: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def epoch(self, number: int, *, shuffle: bool = True) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Serve every image once; the same number gives the same batches.
+
+        Yields:
+            float32 [batch, H, W, 3] in 0…255, and labels int64 [batch].
+        """
+        order = np.arange(len(self.rows))
+        if shuffle:
+            order = np.random.default_rng([self.seed, number]).permutation(order)
+        chunks = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._load, chunks[0], number)
+            for index, chunk in enumerate(chunks):
+                images = ahead.result()
+                if index + 1 < len(chunks):
+                    ahead = pool.submit(self._load, chunks[index + 1], number)
+                yield images, self.labels[chunk]
+
+    def _load(self, chunk: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+        images = [shrink(pixels, self.input_size_px) for pixels in self.store.read(self.rows[chunk])]
+        if self.policy != "none":
+            images = [
+                augment(pixels, self.policy, np.random.default_rng([self.seed, epoch, int(position)]))
+                for pixels, position in zip(images, chunk, strict=True)
+            ]
+        return np.stack(images).astype(np.float32)
