@@ -207,16 +207,15 @@ def _log_trials(client: Any, experiment: str, parent: str, files: Files, progres
     if not path.exists():
         return
     trials = read_table(path, TRIALS)
-    hyperparameters = [c for c in trials.columns if c not in ("trial_id", "status", "score", "seconds")]
-    ended = {"ok": "FINISHED", "completed": "FINISHED", "finished": "FINISHED"}
+    hyperparameters = [c for c in trials.columns if c not in ("trial_id", "status", "message", "score", "seconds")]
     for done, trial in enumerate(trials.to_dict("records"), 1):
-        tags = {"mlflow.parentRunId": parent, "trial_status": str(trial["status"])}
+        tags = {"mlflow.parentRunId": parent, "trial_message": str(trial.get("message", ""))}
         run = client.create_run(experiment, tags=tags, run_name=f"trial {trial['trial_id']}")
         now = _now_ms()
         logged = [Metric(k, float(trial[k]), now, 0) for k in ("score", "seconds") if _is_number(trial[k])]
         given = [Param(column, str(trial[column])[:PARAM_CHARS]) for column in hyperparameters]
         client.log_batch(run.info.run_id, metrics=logged, params=given)
-        client.set_terminated(run.info.run_id, ended.get(str(trial["status"]).lower(), "FAILED"))
+        client.set_terminated(run.info.run_id, "FINISHED" if trial["status"] == "completed" else "FAILED")
         progress("trials", done, len(trials))
 
 
