@@ -25,7 +25,9 @@ SPLIT_OF_GROUP = ["train", "train", "validation", "test"]
 def write_colour_run(project: Path) -> Files:
     """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate."""
     files = Files(project / "artifacts")
-    (project / "params.yaml").write_text("data:\n  root: data\n  working_size_px: 48\n")
+    (project / "params.yaml").write_text(
+        f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_size_px: {INPUT_PX}\n"
+    )
     _write_images(project / "data", files)
     _write_model(files)
     return files
