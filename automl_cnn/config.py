@@ -156,15 +156,6 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     tracking: TrackingParams = TrackingParams()
 
-    @model_validator(mode="after")
-    def _no_enlarging(self) -> Params:
-        if (self.search.input_size_px or 0) > self.data.working_size_px:
-            raise ValueError(
-                f"search.input_size_px of at most data.working_size_px ({self.data.working_size_px}); "
-                f"it is {self.search.input_size_px}"
-            )
-        return self
-
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, raw: Any) -> Any:
@@ -178,11 +169,20 @@ class Params(Section):
         for section, values in PRESETS.get(preset, {}).items():
             given = filled.get(section) or {}
             if isinstance(given, dict):
+                values = _within(values, filled.get("data"))
                 filled[section] = {
                     **given,
                     **{k: v for k, v in values.items() if given.get(k) in (None, "auto")},
                 }
         return filled
+
+
+def _within(values: dict[str, Any], data: Any) -> dict[str, Any]:
+    """A preset's values, its input no larger than the stored images."""
+    working = data.get("working_size_px") if isinstance(data, dict) else None
+    if "input_size_px" in values and isinstance(working, int):
+        return {**values, "input_size_px": min(values["input_size_px"], max(working, 32))}
+    return values
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -198,9 +198,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         raw = YAML(typ="safe").load(path)
     except FileNotFoundError:
-        raise _problem(
-            str(path), "a readable file", "none there", "Run the command in the project's folder."
-        ) from None
+        raise _problem(str(path), "a readable file", "none there", "Run the command in the project's folder.") from None
     except OSError as error:
         raise _problem(str(path), "a readable file", str(error), "Check the file's permissions.") from None
     except (YAMLError, UnicodeDecodeError) as error:
@@ -219,9 +217,15 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
             "Start from the params.yaml that `automl-cnn init` writes.",
         )
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_explain(dict(problem)) for problem in error.errors()]) from None
+    if (params.search.input_size_px or 0) > params.data.working_size_px:
+        raise _problem(
+            "search.input_size_px", f"at most data.working_size_px, {params.data.working_size_px}",
+            str(params.search.input_size_px), "Lower it, or raise data.working_size_px.",
+        )  # fmt: skip
+    return params
 
 
 def _problem(where: str, expected: str, received: str, action: str) -> ConfigError:
@@ -237,13 +241,9 @@ def _explain(problem: dict[str, Any]) -> AutoMLError:
         known = _known_keys(location[:-1])
         close = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"Did you mean {close[0]}?" if close else "Remove it from params.yaml."
-        return AutoMLError(
-            where, expected=f"one of {', '.join(known)}", received="an unknown key", action=hint
-        )
+        return AutoMLError(where, expected=f"one of {', '.join(known)}", received="an unknown key", action=hint)
     if problem["type"] == "missing":
-        return AutoMLError(
-            where, expected="a value", received="nothing", action=f"Set {where} in params.yaml."
-        )
+        return AutoMLError(where, expected="a value", received="nothing", action=f"Set {where} in params.yaml.")
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if len(received) > 80:
         received = received[:77] + "…"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +36,11 @@ class LiteModel:
                 "a .tflite file", str(error), "Give the path of artifacts/quantized/model.tflite."
             ) from None
         if content[4:8] != b"TFL3":
-            raise self._error(
-                "a .tflite file", "other content", "Give the path of artifacts/quantized/model.tflite."
-            )
+            raise self._error("a .tflite file", "other content", "Give the path of artifacts/quantized/model.tflite.")
         try:
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _without_stderr():
+                self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0] if str(error) else "unreadable content"
             raise self._error("a whole .tflite file", first, "Export the model again.") from None
@@ -72,3 +75,17 @@ class LiteModel:
 
     def _error(self, expected: str, received: str, action: str) -> ModelFileError:
         return ModelFileError(self.where, expected=expected, received=received, action=action)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Hold back the line that XNNPACK prints at every start; what goes wrong comes as an exception all the same."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -23,7 +23,8 @@ class Candidate:
 
     Attributes:
         trial_id: of the winning trial.
-        values: backbone, augmentation, hidden_units, dropout, weight_decay, label_smoothing, learning_rate, class_weight.
+        values: backbone, augmentation, hidden_units, dropout, weight_decay, label_smoothing, learning_rate and
+            class_weight.
         input_size_px: of the features it was found on.
         objective: what was maximized.
         score: on validation, 0 to 1.

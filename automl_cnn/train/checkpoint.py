@@ -60,7 +60,7 @@ class Checkpoint:
             np.savez(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
 
     def load(self, network: Any) -> TrainingState | None:
-        """Set network and optimizer to what was kept; None, and nothing changed, where there is no usable checkpoint."""
+        """Set network and optimizer to what was kept; None, and nothing changed, where nothing usable was kept."""
         try:
             with np.load(self._path, allow_pickle=False) as kept:
                 stored = {name: kept[name] for name in kept.files}

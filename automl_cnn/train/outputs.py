@@ -43,8 +43,8 @@ def write_model(folder: Path, trained: TrainedModel, golden_images: NDArray[np.u
     Args:
         folder: replaced as a whole.
         trained: what to write.
-        golden_images: uint8 [n, H, W, 3]; their probabilities are kept so that every later copy of the network, in another
-            framework or number format, can be held against this one.
+        golden_images: uint8 [n, H, W, 3]; their probabilities are kept so that every later copy of the network, in
+            another framework or number format, can be held against this one.
     """
     import keras
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def train_winner(
     )  # fmt: skip
     held_out = replace(images, rows=validation.store_rows, labels=validation.labels, policy="none")
     identity = [repr(spec), repr(plan), digest(start), store.digest, images.policy, images.batch_size, images.seed]
-    identity += [digest({"rows": [images.rows, images.labels, held_out.rows]})]
+    identity += [hashlib.sha256(part.tobytes()).hexdigest() for part in (images.rows, images.labels, held_out.rows)]
     tuned = fine_tune(spec, start, plan, images, held_out, score, Checkpoint(cache, identity), progress)
 
     temperature = fit_temperature(tuned.logits, validation.labels)
