@@ -85,16 +85,21 @@ def decode_files(
     # Spawned, not forked: the parent draws its progress from a thread, and a fork would copy that thread's locks.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker)
+    delivered = 0
     try:
-        waiting: deque[tuple[list[str], Future[list[Decoded]]]] = deque()
+        waiting: deque[Future[list[Decoded]]] = deque()
         for chunk in chunks:
-            waiting.append((chunk, pool.submit(_decode_chunk, root, chunk, settings)))
+            waiting.append(pool.submit(_decode_chunk, root, chunk, settings))
             if len(waiting) > workers + 2:
-                yield from _result(waiting.popleft())
-        while waiting:
-            yield from _result(waiting.popleft())
-    except BrokenProcessPool as error:
-        raise _worker_died(str(error)) from None
+                results = waiting.popleft().result()
+                delivered += len(results)
+                yield from results
+        for future in waiting:
+            results = future.result()
+            delivered += len(results)
+            yield from results
+    except BrokenProcessPool:
+        raise _worker_died(paths[delivered]) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -146,17 +151,9 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _result(waiting: tuple[list[str], Future[list[Decoded]]]) -> list[Decoded]:
-    chunk, future = waiting
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise BrokenProcessPool(f"around '{chunk[0]}'") from None
-
-
-def _worker_died(around: str) -> DataError:
+def _worker_died(path: str) -> DataError:
     return DataError(
         "ingest", expected="worker processes that live until the last image",
-        received=f"one that the system ended, {around} or a few files later",
+        received=f"one that the system ended, at '{path}' or one of the next files",
         action="Probably memory ran out: free some, or lower data.max_megapixels, and run again.",
     )  # fmt: skip
