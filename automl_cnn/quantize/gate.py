@@ -1,0 +1,107 @@
+"""The gate: which of the measured files ships, decided on validation alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+FLOAT32, FLOAT16, PTQ_INT8, QAT_INT8 = "float32", "float16", "ptq_int8", "qat_int8"
+INT8_RUNGS = (QAT_INT8, PTQ_INT8)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One file and what it is worth; the values are None where `error` says why there is no file.
+
+    Attributes:
+        rung: name, such as qat_int8.
+        path: file name inside the folder.
+        val_accuracy: share of validation images whose label comes first, 0 to 1.
+        val_log_loss: mean −ln p of the label in nats.
+        agreement: share of validation images on which it answers as float32 does.
+        size_bytes: of the file.
+        latency_ms: median of single images on one thread of this machine.
+        float_tensors: float32 tensors in the file; 0 in one that is int8 throughout.
+        partitions: pieces of the graph that XNNPACK runs; 1 is best, None where it is not in use.
+        shipped: it became model.tflite.
+        reason: why it ships or does not.
+        error: why it could not be made.
+    """
+
+    rung: str
+    path: str | None = None
+    val_accuracy: float | None = None
+    val_log_loss: float | None = None
+    agreement: float | None = None
+    size_bytes: int | None = None
+    latency_ms: float | None = None
+    float_tensors: int | None = None
+    partitions: int | None = None
+    shipped: bool = False
+    reason: str = ""
+    error: str | None = None
+
+
+def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
+    """Pick the rung that ships: the best int8 file that loses at most `max_drop` against float32, else float16.
+
+    Among int8 files the higher validation accuracy wins, then the lower log loss, then the smaller file.
+
+    Args:
+        rungs: measured; float32 among them.
+        max_drop: validation accuracy an int8 file may lose, 0 to 1.
+    Returns:
+        The same rungs in the same order with `shipped` and `reason` set; exactly one is shipped.
+    """
+    baseline = next(rung for rung in rungs if rung.rung == FLOAT32).val_accuracy
+    assert baseline is not None
+    refusals = {rung.rung: _refusal(rung, baseline, max_drop) for rung in rungs}
+    passing = [rung for rung in rungs if rung.rung in INT8_RUNGS and not refusals[rung.rung]]
+    if passing:
+        winner = min(passing, key=_rank)
+        rivals = [rung.rung for rung in passing if rung is not winner]
+        why = f"best on validation, ahead of {', '.join(rivals)}" if rivals else "the int8 file that passes the gate"
+    else:
+        names = [rung.rung for rung in rungs if not rung.error]
+        winner = next(rung for rung in rungs if rung.rung == (FLOAT16 if FLOAT16 in names else FLOAT32))
+        why = "no int8 file passes the gate: " + "; ".join(
+            f"{rung.rung} {refusals[rung.rung]}" for rung in rungs if rung.rung in INT8_RUNGS
+        )
+    return [
+        replace(
+            rung,
+            shipped=rung is winner,
+            reason=why if rung is winner else refusals[rung.rung] or _beaten(rung, winner),
+        )
+        for rung in rungs
+    ]
+
+
+def _refusal(rung: Rung, baseline: float, max_drop: float) -> str:
+    """Why an int8 file may not ship; empty when it may."""
+    if rung.error:
+        return f"could not be made: {rung.error}"
+    if rung.rung not in INT8_RUNGS:
+        return ""
+    if rung.float_tensors:
+        return f"has {rung.float_tensors} float tensors, so it is not int8 throughout"
+    assert rung.val_accuracy is not None
+    drop = baseline - rung.val_accuracy
+    if drop > max_drop + 1e-9:
+        return f"loses {drop:.4f} of validation accuracy, more than quantize.max_drop {max_drop:g}"
+    return ""
+
+
+def _rank(rung: Rung) -> tuple[float, float, int]:
+    assert rung.val_accuracy is not None
+    assert rung.val_log_loss is not None
+    assert rung.size_bytes is not None
+    return -rung.val_accuracy, rung.val_log_loss, rung.size_bytes
+
+
+def _beaten(rung: Rung, winner: Rung) -> str:
+    if rung.rung in INT8_RUNGS:
+        return f"{winner.rung} is better on validation"
+    if winner.rung in INT8_RUNGS:
+        return f"{winner.rung} passes the gate and is smaller"
+    return f"{winner.rung} is as good and smaller"

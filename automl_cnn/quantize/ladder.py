@@ -1,0 +1,75 @@
+"""Every file beside its rivals, each run as it would ship."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cnn.evaluate.latency import measure_latency
+from automl_cnn.evaluate.metrics import label_losses
+from automl_cnn.litert import LiteModel
+from automl_cnn.progress import Progress, silent
+from automl_cnn.quantize.gate import Rung
+from automl_cnn.quantize.images import Images, LabelledImages
+
+LATENCY_RUNS = 50
+READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
+DELEGATE = "DELEGATE"
+
+
+def measure(
+    path: Path,
+    validation: LabelledImages,
+    reference: NDArray[np.float32] | None = None,
+    progress: Progress = silent,
+) -> tuple[Rung, NDArray[np.float32]]:
+    """Run a file on the validation images and time it.
+
+    Args:
+        path: the .tflite file, called <rung>.tflite.
+        validation: at least one image.
+        reference: float32 [n, classes] of the float32 rung; None when this is it.
+        progress: told as images are done.
+    Returns:
+        The rung, and its probabilities float32 [n, classes].
+    Raises:
+        ModelFileError: the file cannot be run.
+    """
+    model, labels = LiteModel(path, threads=os.cpu_count() or 1), validation.labels
+    probabilities = run_all(model, validation.images, range(len(labels)), f"measuring {path.stem}", progress)
+    answers = probabilities.argmax(axis=1)
+    expected = answers if reference is None else reference.argmax(axis=1)
+    rung = Rung(
+        rung=path.stem,
+        path=path.name,
+        val_accuracy=float(np.mean(answers == labels)),
+        val_log_loss=round(float(label_losses(labels, probabilities).mean()), 6),
+        agreement=float(np.mean(answers == expected)),
+        size_bytes=path.stat().st_size,
+        latency_ms=measure_latency(path, LATENCY_RUNS, threads=1).median_ms,
+        float_tensors=model.tensor_dtypes().count("float32"),
+        partitions=count_partitions(model),
+    )
+    return rung, probabilities
+
+
+def run_all(
+    model: LiteModel, images: Images, rows: Sequence[int], label: str, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """Probabilities of many images, one at a time: float32 [len(rows), classes]."""
+    answers = []
+    for start in range(0, len(rows), READ_AT_ONCE):
+        answers += [model.run(image[None]) for image in images[np.asarray(rows[start : start + READ_AT_ONCE])]]
+        progress(label, len(answers), len(rows))
+    return np.concatenate(answers)
+
+
+def count_partitions(model: LiteModel) -> int | None:
+    """In how many pieces XNNPACK runs the graph; None when it does not run it at all."""
+    # The interpreter tells its plan nowhere else: the nodes that a delegate took over are followed by one DELEGATE.
+    operators = model._interpreter._get_ops_details()
+    return sum(operator["op_name"] == DELEGATE for operator in operators) or None
