@@ -214,7 +214,7 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
             source,
             "sections such as data and split",
             repr(raw),
-            "Start from the params.yaml that `automl-cnn init` writes.",
+            "Start from the params.yaml of this repository.",
         )
     try:
         params = Params.model_validate(raw)

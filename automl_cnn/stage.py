@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl_cnn.artifacts import Files, write_json
+from automl_cnn.artifacts import Files, replacing, write_json
 from automl_cnn.config import Params, load_params
 from automl_cnn.console import screen_progress
 from automl_cnn.errors import AutoMLError
 from automl_cnn.progress import Progress
+
+CACHE = Path(".automl-cnn")
+USER_ERROR = CACHE / "user-error.txt"  # DVC ends with 255 whatever a stage ends with; this says that it was a 2
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,13 @@ def run_stage(name: str, work: Callable[[Stage], None]) -> None:
     started = time.perf_counter()
     try:
         params = load_params()
-        files, cache = Files(Path("artifacts")), Path(".automl-cnn")
+        files, cache = Files(Path("artifacts")), CACHE
         with screen_progress(name) as progress:
             work(Stage(params, files, cache, progress))
         write_json(files.timings / f"{name}.json", {"seconds": round(time.perf_counter() - started, 2)})
     except AutoMLError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        message = f"{name}: {error}"
+        print(message, file=sys.stderr)
+        with replacing(USER_ERROR) as temporary:
+            temporary.write_text(message, encoding="utf-8")
         sys.exit(2)

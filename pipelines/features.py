@@ -1,7 +1,6 @@
 """Frozen-backbone features for the audit and the search."""
 
 from automl_cnn.data.store import ImageStore
-
 from automl_cnn.features.cache import FeatureRequest, write_features
 from automl_cnn.stage import Stage, run_stage
 

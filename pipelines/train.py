@@ -13,7 +13,7 @@ def main(stage: Stage) -> None:
     best = Candidate.load(stage.files.search / "best.yaml")
     result = train_winner(stage.params, stage.files, best, stage.cache / "train", stage.progress)
     print(
-        f"validation {best.objective} {result['validation_score']:.4f} after fine-tuning (epoch {result['best_epoch']}), "
+        f"validation {best.objective} {result['validation_score']:.4f} at epoch {result['best_epoch']} of fine-tuning, "
         f"{result['head_score']:.4f} with the head alone; temperature {result['temperature']:.2f}"
     )
 

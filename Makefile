@@ -1,0 +1,48 @@
+# The two commands of the README, and nothing clever. Each does all the set-up that it needs.
+#   make demo                  the whole pipeline on 2,624 solar-cell images (params.yaml says what and how)
+#   make demo PRESET=balanced  more backbones, a larger input, more time
+#   make test                  unit, integration and end-to-end tests
+#   make lint                  ruff, mypy, import contracts, stripped notebooks
+#   make ui                    MLflow's page on 127.0.0.1:5000
+
+PYTHON ?= python3
+BIN := .venv/bin
+PRESET ?=
+
+.PHONY: demo test lint ui clean
+
+demo: .venv/demo.stamp
+	$(BIN)/automl-cnn sample elpv data/elpv
+	$(if $(PRESET),$(BIN)/automl-cnn set search.preset=$(PRESET))
+	$(BIN)/automl-cnn run
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/e2e
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+ui: .venv/demo.stamp
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+clean:
+	rm -rf artifacts .automl-cnn
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python: expected 3.11 to 3.13; received $$($(PYTHON) --version). Run make PYTHON=python3.12 …"; exit 2; }
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv .venv; }
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[samples]'
+	touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[samples,dev]'
+	touch $@ .venv/demo.stamp

@@ -1,0 +1,112 @@
+"""The command line. Heavy imports stand inside the commands, so that `--help` and `predict` start at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from automl_cnn import __version__
+from automl_cnn.console import screen_progress
+from automl_cnn.errors import AutoMLError, ConfigError
+
+
+class _Commands(click.Group):
+    """A group whose commands end with 2 and one clear message where the mistake is the user's."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except AutoMLError as error:
+            click.echo(f"automl-cnn: {error}", err=True)
+            context.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="automl-cnn")
+def main() -> None:
+    """From a folder of labelled images to an audited, leak-free, quantized classifier."""
+
+
+@main.command()
+@click.argument("name", type=click.Choice(["elpv", "digits"]))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def sample(name: str, folder: Path) -> None:
+    """Write a sample data set as class folders.
+
+    elpv: 2,624 solar cells, functional or defective (CC BY-NC-SA 4.0, not for commercial use).
+    digits: 1,797 handwritten digits, small and free of conditions.
+    """
+    from automl_cnn.data.samples import write_digits, write_elpv
+
+    with screen_progress("sample") as progress:
+        written = (write_elpv if name == "elpv" else write_digits)(folder, progress)
+    click.echo(f"{folder}: {written:,} images in class folders")
+    if name == "elpv":
+        click.echo("Licence of the images: CC BY-NC-SA 4.0 (Buerhop-Lutz et al. 2018); not for commercial use.")
+
+
+@main.command(name="set")
+@click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE…")
+def set_params(assignments: tuple[str, ...]) -> None:
+    """Change values in params.yaml, comments kept: automl-cnn set search.preset=balanced."""
+    from automl_cnn.params_file import assign
+
+    assign(Path("params.yaml"), [_key_and_value(assignment) for assignment in assignments])
+
+
+@main.command()
+def run() -> None:
+    """Run what changed of the pipeline (dvc repro), then print what came of it."""
+    from automl_cnn.pipeline import run_pipeline
+    from automl_cnn.summary import print_summary
+
+    code = run_pipeline(Path())
+    if code:
+        sys.exit(code)
+    print_summary(Path("artifacts"))
+
+
+@main.command()
+def summary() -> None:
+    """Print times, test accuracy, size and latency of the last run."""
+    from automl_cnn.summary import print_summary
+
+    print_summary(Path("artifacts"))
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, in the order given.")
+@click.option("--threads", default=1, show_default=True, help="CPU threads.")
+def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int) -> None:
+    """Label images with a shipped .tflite file."""
+    from dataclasses import asdict
+
+    from automl_cnn.serve.predict import Predictor
+
+    predictions = Predictor(model, threads).predict(images)
+    if as_json:
+        click.echo(json.dumps([asdict(prediction) for prediction in predictions], indent=2, ensure_ascii=False))
+        return
+    for prediction in predictions:
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{label} {probability:.3f}" for label, probability in ranked[1:4])
+        click.echo(f"{prediction.path}: {prediction.label} {prediction.probability:.3f}  ({others})")
+
+
+def _key_and_value(assignment: str) -> tuple[str, str]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise ConfigError(
+            [
+                AutoMLError(
+                    assignment, expected="KEY=VALUE", received="no equals sign", action="Write search.preset=quick."
+                )
+            ]
+        )
+    return key, value
