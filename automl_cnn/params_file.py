@@ -24,6 +24,10 @@ def assign(path: Path, assignments: list[tuple[str, str]]) -> None:
     load_params(path)
     yaml = YAML()
     yaml.preserve_quotes = True
+    # null stays the word that the comments beside it speak of
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     yaml.width = 4096
     document = yaml.load(path)
     for key, value in assignments:

@@ -132,7 +132,7 @@ def load_weights(path: Path) -> Weights:
         with np.load(path, allow_pickle=False) as stored:
             for key in sorted(stored.files, key=lambda key: (key.rpartition(":")[0], int(key.rpartition(":")[2]))):
                 weights.setdefault(key.rpartition(":")[0], []).append(stored[key])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             str(path), expected="weights as .npz", received=str(error), action="Run `dvc repro train`."
         ) from None

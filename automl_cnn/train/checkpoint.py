@@ -64,7 +64,7 @@ class Checkpoint:
         try:
             with np.load(self._path, allow_pickle=False) as kept:
                 stored = {name: kept[name] for name in kept.files}
-        except (OSError, ValueError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return None
         variables = _variables(network)
         if sum(name.startswith("variable:") for name in stored) != len(variables):

@@ -1,0 +1,99 @@
+"""The parts of training and search that need no network: schedule, temperature, augmentation, candidates."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_cnn.data.augment import VIEWS, augment, cached_view
+from automl_cnn.errors import ArtifactError
+from automl_cnn.train.calibration import fit_temperature, fold_temperature
+from automl_cnn.train.candidate import Candidate, head_settings_of, spec_of
+from automl_cnn.train.objective import objective_score
+from automl_cnn.train.schedule import warmup_cosine
+
+VALUES = {
+    "backbone": "efficientnet-lite0", "augmentation": "flip", "hidden_units": 64, "dropout": 0.2, "weight_decay": 1e-3,
+    "label_smoothing": 0.05, "learning_rate": 4e-3, "class_weight": "balanced",
+}  # fmt: skip
+
+
+@given(total=st.integers(2, 5000), peak=st.floats(1e-6, 1.0), share=st.floats(0.0, 0.9))
+def test_the_learning_rate_stays_above_zero_and_below_its_peak(total: int, peak: float, share: float) -> None:
+    warmup = int(share * total)
+    rates = [warmup_cosine(step, total, peak, warmup) for step in range(total)]
+    assert all(0 < rate <= peak * (1 + 1e-9) for rate in rates)
+    assert rates[warmup] == max(rates)
+
+
+def test_overconfident_logits_get_a_temperature_above_one() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 400)
+    shown = np.where(rng.random(400) < 0.7, labels, rng.integers(0, 3, 400))
+    logits = 12 * np.eye(3, dtype=np.float32)[shown]
+    assert fit_temperature(logits, labels) > 1.5
+
+
+def test_folding_a_temperature_keeps_the_ranking_and_divides_the_logits() -> None:
+    weights = {
+        "logits": [np.ones((4, 2), np.float32), np.full(2, 3.0, np.float32)],
+        "top_conv": [np.ones(1, np.float32)],
+    }
+    folded = fold_temperature(weights, 2.0)
+    np.testing.assert_allclose(folded["logits"][1], 1.5)
+    assert folded["top_conv"] is weights["top_conv"]
+
+
+@pytest.mark.parametrize("policy", [policy for policy, views in VIEWS.items() if views])
+def test_a_cached_view_differs_from_the_image_and_is_the_same_every_time(policy: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for view in range(VIEWS[policy]):
+        first, again = (cached_view(image, policy, view, seed=5) for _ in range(2))
+        assert first.shape == image.shape
+        assert first.dtype == np.uint8
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, image)
+
+
+@given(policy=st.sampled_from(list(VIEWS)), seed=st.integers(0, 1000))
+def test_augmentation_keeps_shape_dtype_and_the_original(policy: str, seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+    before = image.copy()
+    drawn = augment(image, policy, np.random.default_rng(seed))
+    assert (drawn.shape, drawn.dtype) == (image.shape, image.dtype)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_a_candidate_survives_its_file(tmp_path: Path) -> None:
+    candidate = Candidate(7, VALUES, 160, "macro_f1", 0.91)
+    candidate.save(tmp_path / "best.yaml")
+    assert Candidate.load(tmp_path / "best.yaml") == candidate
+
+
+@pytest.mark.parametrize("content", ["", "trial_id: 1", "[1, 2]", "a: ["])
+def test_a_damaged_candidate_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "best.yaml").write_text(content)
+    with pytest.raises(ArtifactError, match=r"best\.yaml"):
+        Candidate.load(tmp_path / "best.yaml")
+
+
+def test_a_trials_values_become_network_and_training() -> None:
+    assert spec_of(VALUES, 5, 160).hidden_units == 64
+    settings = head_settings_of(VALUES, seed=1)
+    assert settings.balanced
+    assert settings.seed == head_settings_of(dict(reversed(VALUES.items())), seed=1).seed
+    assert settings.seed != head_settings_of({**VALUES, "dropout": 0.4}, seed=1).seed
+
+
+def test_a_diverged_trial_scores_not_a_number_and_not_zero() -> None:
+    assert np.isnan(objective_score("macro_f1", np.array([0, 1]), np.full((2, 2), np.nan, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"), [("accuracy", 0.75), ("balanced_accuracy", 5 / 6), ("macro_f1", 11 / 15)]
+)
+def test_objectives_are_those_of_the_field(objective: str, expected: float) -> None:
+    labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    assert objective_score(objective, labels, np.eye(2, dtype=np.float32)[predicted]) == pytest.approx(expected)
