@@ -16,6 +16,8 @@ from automl_cnn.errors import QuantizeError
 from automl_cnn.progress import Progress, silent
 
 BATCH = 32
+INPUT_RANGE = (0.0, 255.0)
+NORMALIZE = "normalize"
 Ranges = dict[str, tuple[float, float]]
 """Layer name → lowest and highest value of its output; zero lies within, as TFLite demands."""
 
@@ -97,7 +99,19 @@ def observe_ranges(twin: Any, images: NDArray[np.uint8], progress: Progress = si
         seen[:, 0] = np.minimum(seen[:, 0], found[:, 0])
         seen[:, 1] = np.maximum(seen[:, 1], found[:, 1])
         progress("calibrating", min(start + BATCH, len(images)), len(images))
-    return {layer.name: _widened(low, high) for layer, (low, high) in zip(layers, seen, strict=True)}
+    ranges = {layer.name: _widened(low, high) for layer, (low, high) in zip(layers, seen, strict=True)}
+    return {**ranges, NORMALIZE: _normalized_range(twin)}
+
+
+def _normalized_range(twin: Any) -> tuple[float, float]:
+    """What `normalize` makes of 0 and 255.
+
+    With this range its step is one grey level exactly and nothing is rounded. With the range of the images at hand the
+    step is a little finer than a grey level, and the folded stem amplifies the rounding by up to 20 steps.
+    """
+    kernel, bias = twin.get_layer(NORMALIZE).get_weights()
+    ends = np.stack([INPUT_RANGE[0] * kernel.ravel() + bias, INPUT_RANGE[1] * kernel.ravel() + bias])
+    return float(ends.min()), float(ends.max())
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:

@@ -83,7 +83,7 @@ def write_ladder(
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
     with replacing_folder(files.quantized) as folder:
-        rungs = _climb(folder, _exports(twin, calibration, training, params, folder, progress), validation, progress)
+        rungs = climb(folder, _exports(twin, calibration, training, params, folder, progress), validation, progress)
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
@@ -112,7 +112,7 @@ def _exports(
     }
 
 
-def _climb(folder: Path, exports: Exports, validation: LabelledImages, progress: Progress) -> list[Rung]:
+def climb(folder: Path, exports: Exports, validation: LabelledImages, progress: Progress = silent) -> list[Rung]:
     """Make and measure every rung; one that fails is noted and the others go on, but nothing goes without float32."""
     rungs, reference = [], None
     for done, (name, export) in enumerate(exports.items()):

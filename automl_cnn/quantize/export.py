@@ -134,7 +134,7 @@ def _native_messages_dropped() -> Iterator[None]:
 
 
 def _spanning_input_range(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Set two values of the first image to 0 and 255, so that the converter's input scale is 1 and zero point 0."""
+    """Make two pixels of the first image black and white: input and `normalize` then step by one grey level exactly."""
     spanning = images.copy()
-    spanning[0, 0, 0, 0], spanning[0, 0, 1, 0] = 0, 255
+    spanning[0, 0, 0], spanning[0, 0, 1] = 0, 255
     return spanning

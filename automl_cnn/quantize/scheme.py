@@ -26,12 +26,11 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_schem
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import FixedQuantizer, Quantizer
 
 from automl_cnn.errors import QuantizeError
-from automl_cnn.quantize.calibrate import Ranges
+from automl_cnn.quantize.calibrate import INPUT_RANGE, Ranges
 from automl_cnn.quantize.qat import WRAPPER_PREFIX
 
 KERNELS = {"Conv2D": "kernel", "DepthwiseConv2D": "depthwise_kernel", "Dense": "kernel"}
 QUANTIZED_OUTPUTS = ("ReLU", "Add", "GlobalAveragePooling2D")
-INPUT_RANGE = (0.0, 255.0)
 
 
 def simulate_int8(twin: Any, ranges: Ranges) -> Any:

@@ -19,6 +19,7 @@ from automl_cnn.errors import ArtifactError, QuantizeError
 from automl_cnn.models.classifier import build_classifier
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, assign_weights, fold_batchnorm, load_weights
+from automl_cnn.quantize.dead_channels import widen_dead_channels
 
 TOLERANCE = 1e-4
 PREDICT_BATCH = 32
@@ -72,7 +73,7 @@ def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
     import tf_keras
 
     twin = build_classifier(tf_keras, replace(spec, dropout=0.0), folded=True)
-    assign_weights(twin, fold_batchnorm(weights))
+    assign_weights(twin, widen_dead_channels(fold_batchnorm(weights)))
     return twin
 
 

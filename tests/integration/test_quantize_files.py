@@ -1,0 +1,173 @@
+"""From a Keras 3 network to the file that ships, on a network of 32 pixels and 48 images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from automl_cnn.artifacts import Files
+from automl_cnn.config import QuantizeParams
+from automl_cnn.errors import QuantizeError
+from automl_cnn.litert import LiteModel
+from automl_cnn.models.spec import ClassifierSpec
+from automl_cnn.quantize.deliver import climb, write_ladder
+from automl_cnn.quantize.images import LabelledImages
+from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+pytestmark = pytest.mark.slow
+
+SIZE_PX, CLASSES = 32, ["blue", "green", "red"]
+RUNGS = ("float32", "float16", "ptq_int8", "qat_int8")
+PARAMS = QuantizeParams(max_drop=1.0, calibration_images=16, steps=2, learning_rate=1e-5, batch_size=8, seed=1)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A finished quantized/ and what it was made from."""
+
+    files: Files
+    model: FloatModel
+    training: LabelledImages
+    validation: LabelledImages
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        listed = json.loads((self.files.quantized / "ladder.json").read_text())
+        return {entry["rung"]: entry for entry in listed}
+
+
+def coloured(count: int, seed: int) -> LabelledImages:
+    """Noisy images in which one colour is stronger: a task that a fitted head solves."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % len(CLASSES)
+    images = rng.integers(0, 50, (count, SIZE_PX, SIZE_PX, 3))
+    for image, label in zip(images, labels, strict=True):
+        image[..., 2 - label] += 200
+    return LabelledImages(images.astype(np.uint8), labels.astype(np.int64))
+
+
+def write_keras3_model(folder: Path, training: LabelledImages) -> None:
+    """A pretrained backbone with a head that tells the class means apart, written as the train stage writes it."""
+    import keras
+
+    from automl_cnn.models.classifier import build_classifier, build_embedder
+    from automl_cnn.models.weights import assign_weights, extract_weights, load_pretrained
+    from automl_cnn.train.outputs import TrainedModel, write_model
+
+    spec = ClassifierSpec("efficientnet-lite0", SIZE_PX, len(CLASSES))
+    weights = load_pretrained(spec.backbone)
+    embedder = build_embedder(keras, spec.backbone, SIZE_PX)
+    assign_weights(embedder, weights)
+    pixels = training.images[np.arange(len(training.labels))]
+    features = np.asarray(embedder.predict_on_batch(pixels.astype(np.float32)))
+    means = np.stack([features[training.labels == label].mean(axis=0) for label in range(len(CLASSES))])
+    kernel, bias = 2 * means.T, -(means**2).sum(axis=1)
+    scale = 4 / np.abs(features @ kernel + bias - (features @ kernel + bias).mean(axis=1, keepdims=True)).max()
+    model = build_classifier(keras, spec)
+    assign_weights(model, {**weights, "logits": [kernel * scale, bias * scale]})
+    preprocessing = {"working_size_px": SIZE_PX, "input_size_px": SIZE_PX, "resize": "stretch", "max_megapixels": 100}
+    write_model(folder, TrainedModel(spec, extract_weights(model), CLASSES, preprocessing, [], {}), pixels[:8])
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+    files = Files(tmp_path_factory.mktemp("quantize"))
+    training, validation = coloured(24, seed=1), coloured(24, seed=2)
+    write_keras3_model(files.model, training)
+    model = load_float_model(files.model)
+    write_ladder(model, training, validation, PARAMS, files)
+    return Ladder(files, model, training, validation)
+
+
+def answers(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    model = LiteModel(path)
+    return np.concatenate([model.run(image[None]) for image in images])
+
+
+def test_the_folded_twin_answers_as_the_keras_3_network(ladder: Ladder) -> None:
+    twin = build_twin(ladder.model.spec, ladder.model.weights)
+    assert check_parity(twin, ladder.model.golden_images, ladder.model.golden_probabilities) <= 1e-4
+    assert not [layer.name for layer in twin.layers if layer.name.endswith("_bn")]
+
+
+def test_weights_that_do_not_belong_to_the_golden_answers_are_refused(ladder: Ladder) -> None:
+    kernel, bias = ladder.model.weights["logits"]
+    twin = build_twin(ladder.model.spec, {**ladder.model.weights, "logits": [kernel, bias * 1.5]})
+    with pytest.raises(QuantizeError, match="golden image"):
+        check_parity(twin, ladder.model.golden_images, ladder.model.golden_probabilities)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_file_takes_raw_uint8_pixels_and_gives_probabilities(ladder: Ladder, rung: str) -> None:
+    path = ladder.files.quantized / f"{rung}.tflite"
+    model = LiteModel(path)
+    assert model.input_shape == (1, SIZE_PX, SIZE_PX, 3)
+    assert model.input_dtype == np.uint8
+    probabilities = answers(path, ladder.validation.images[np.arange(24)])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=0.02)
+    assert (probabilities.argmax(axis=1) == ladder.validation.labels).mean() >= 0.9
+
+
+@pytest.mark.parametrize("rung", ["ptq_int8", "qat_int8"])
+def test_an_int8_file_has_no_float_tensor_and_reads_pixels_as_they_are(ladder: Ladder, rung: str) -> None:
+    model = LiteModel(ladder.files.quantized / f"{rung}.tflite")
+    assert "float32" not in model.tensor_dtypes()
+    assert model._input["quantization"] == (1.0, 0)
+
+
+def test_the_simulation_and_its_int8_file_agree(ladder: Ladder) -> None:
+    from automl_cnn.quantize.calibrate import observe_ranges
+    from automl_cnn.quantize.export import export_qat_int8
+    from automl_cnn.quantize.scheme import simulate_int8
+
+    images = ladder.validation.images[np.arange(24)]
+    twin = build_twin(ladder.model.spec, ladder.model.weights)
+    simulated = simulate_int8(twin, observe_ranges(twin, ladder.training.images[np.arange(24)]))
+    model = LiteModel(export_qat_int8(simulated))
+    real = np.concatenate([model.run(image[None]) for image in images])
+    expected = simulated.predict(images.astype(np.float32), verbose=0)
+    float_answers = twin.predict(images.astype(np.float32), verbose=0)
+    assert np.abs(real - expected).mean() <= 0.02
+    assert np.abs(real - expected).mean() < np.abs(float_answers - expected).mean()
+
+
+def test_the_ladder_says_what_each_file_is_worth_and_ships_a_copy_of_one(ladder: Ladder) -> None:
+    entries, folder = ladder.entries, ladder.files.quantized
+    assert tuple(entries) == RUNGS
+    (shipped,) = (entry for entry in entries.values() if entry["shipped"])
+    assert (folder / "model.tflite").read_bytes() == (folder / shipped["path"]).read_bytes()
+    assert all(entry["size_bytes"] == (folder / entry["path"]).stat().st_size for entry in entries.values())
+    assert all(entry["partitions"] == 1 and entry["latency_ms"] > 0 for entry in entries.values())
+    assert entries["qat_int8"]["float_tensors"] == 0 < entries["float32"]["float_tensors"]
+    assert entries["qat_int8"]["size_bytes"] < entries["float32"]["size_bytes"] / 3
+    assert (folder / "labels.txt").read_text().split() == CLASSES
+    assert (folder / "preprocessing.json").read_bytes() == (ladder.files.model / "preprocessing.json").read_bytes()
+
+
+def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder, tmp_path: Path) -> None:
+    def refuse() -> bytes:
+        raise QuantizeError("rung float16", expected="a network", received="an unknown operator", action="Change it.")
+
+    def finished(name: str) -> Callable[[], bytes]:
+        return (ladder.files.quantized / f"{name}.tflite").read_bytes
+
+    exports = {
+        "float32": finished("float32"),
+        "float16": refuse,
+        "ptq_int8": lambda: b"rubbish",
+        "qat_int8": finished("qat_int8"),
+    }
+    rungs = {rung.rung: rung for rung in climb(tmp_path, exports, ladder.validation)}
+    assert "an unknown operator" in str(rungs["float16"].error)
+    assert "expected a .tflite file" in str(rungs["ptq_int8"].error)
+    assert rungs["qat_int8"].error is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["float32.tflite", "qat_int8.tflite"]

@@ -1,0 +1,39 @@
+"""Every bias must fit into the int32 that TFLite gives it, whatever training left of the kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from automl_cnn.models.weights import fold_batchnorm, load_pretrained
+from automl_cnn.quantize.dead_channels import widen_dead_channels
+
+FINEST_INPUT_STEP = 1 / 128
+
+
+@pytest.fixture(scope="module")
+def folded() -> dict[str, list[np.ndarray]]:
+    return fold_batchnorm(load_pretrained("efficientnet-lite0"))
+
+
+def int32_bias(name: str, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    kernel_step = np.abs(kernel).max(axis=(0, 1, 3) if "_depthwise_" in name else (0, 1, 2)) / 127
+    return np.abs(bias) / (FINEST_INPUT_STEP * kernel_step)
+
+
+def test_pretrained_weights_overflow_int32_as_they_are_and_fit_afterwards(folded: dict[str, list[np.ndarray]]) -> None:
+    before = max(int32_bias(name, *arrays).max() for name, arrays in folded.items() if name.endswith("_conv"))
+    widened = widen_dead_channels(folded)
+    after = max(int32_bias(name, *arrays).max() for name, arrays in widened.items() if name.endswith("_conv"))
+    assert before > 2**31
+    assert after < 2**31
+
+
+def test_only_channels_that_are_constant_anyway_are_touched(folded: dict[str, list[np.ndarray]]) -> None:
+    widened = widen_dead_channels(folded)
+    assert widened.keys() == folded.keys()
+    for name, (kernel, bias) in folded.items():
+        changed = widened[name][0] != kernel
+        assert np.array_equal(widened[name][1], bias)
+        assert changed.mean() < 0.05
+        assert not changed.any() or np.abs(kernel[changed]).max() < 2e-4

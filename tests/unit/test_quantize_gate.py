@@ -1,0 +1,78 @@
+"""Which file ships: decided by numbers alone, so no TensorFlow here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_cnn.quantize.gate import Rung, judge
+
+FLOAT32 = Rung("float32", "float32.tflite", 0.900, 0.30, 1.0, 13_000_000, 20.0, 70, 1)
+FLOAT16 = Rung("float16", "float16.tflite", 0.900, 0.30, 1.0, 6_700_000, 20.0, 70, 1)
+PTQ = Rung("ptq_int8", "ptq_int8.tflite", 0.899, 0.31, 0.99, 3_960_000, 15.0, 0, 1)
+QAT = Rung("qat_int8", "qat_int8.tflite", 0.899, 0.31, 0.99, 3_970_000, 15.0, 0, 1)
+
+
+def shipped(*rungs: Rung, max_drop: float = 0.003) -> Rung:
+    (winner,) = (rung for rung in judge(rungs, max_drop) if rung.shipped)
+    return winner
+
+
+def test_an_int8_file_that_loses_more_than_max_drop_does_not_ship() -> None:
+    bad = replace(QAT, val_accuracy=0.896)
+    judged = judge([FLOAT32, FLOAT16, bad, replace(PTQ, val_accuracy=0.890)], 0.003)
+    assert [rung.rung for rung in judged if rung.shipped] == ["float16"]
+    assert "loses 0.0040 of validation accuracy, more than quantize.max_drop 0.003" in judged[2].reason
+    assert judged[2].reason in judged[1].reason, "float16 says why it had to step in"
+
+
+def test_an_int8_file_at_the_gate_exactly_ships() -> None:
+    assert shipped(FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.897)).rung == "qat_int8"
+
+
+def test_the_more_accurate_int8_file_ships_whatever_its_name() -> None:
+    assert shipped(FLOAT32, FLOAT16, replace(PTQ, val_accuracy=0.901), QAT).rung == "ptq_int8"
+    assert shipped(FLOAT32, FLOAT16, PTQ, replace(QAT, val_accuracy=0.901)).rung == "qat_int8"
+
+
+def test_equal_accuracy_is_settled_by_log_loss_then_by_size() -> None:
+    assert shipped(FLOAT32, FLOAT16, PTQ, replace(QAT, val_log_loss=0.29)).rung == "qat_int8"
+    assert shipped(FLOAT32, FLOAT16, PTQ, QAT).rung == "ptq_int8"
+
+
+def test_a_file_with_a_float_tensor_is_not_shipped_as_int8() -> None:
+    judged = judge([FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.95, float_tensors=2)], 0.003)
+    assert judged[1].shipped
+    assert "2 float tensors" in judged[2].reason
+
+
+def test_float32_ships_when_nothing_else_could_be_made() -> None:
+    failed = [Rung(name, error="the converter refuses") for name in ("float16", "ptq_int8", "qat_int8")]
+    judged = judge([FLOAT32, *failed], 0.003)
+    assert judged[0].shipped
+    assert "the converter refuses" in judged[0].reason
+    assert "the converter refuses" in judged[3].reason
+
+
+@given(
+    accuracies=st.lists(st.integers(0, 400).map(lambda right: right / 400), min_size=2, max_size=2),
+    float_tensors=st.lists(st.sampled_from([0, 0, 3]), min_size=2, max_size=2),
+    max_drop=st.floats(0, 1),
+)
+def test_exactly_one_file_ships_and_never_an_int8_one_below_the_gate(
+    accuracies: list[float], float_tensors: list[int], max_drop: float
+) -> None:
+    int8 = [
+        replace(rung, val_accuracy=accuracy, float_tensors=count)
+        for rung, accuracy, count in zip((PTQ, QAT), accuracies, float_tensors, strict=True)
+    ]
+    judged = judge([FLOAT32, FLOAT16, *int8], max_drop)
+    (winner,) = (rung for rung in judged if rung.shipped)
+    assert all(rung.reason for rung in judged)
+    if winner.rung.endswith("int8"):
+        assert winner.val_accuracy >= 0.9 - max_drop - 1e-9
+        assert winner.float_tensors == 0
+    else:
+        assert winner.rung == "float16"
