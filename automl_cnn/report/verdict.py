@@ -1,0 +1,113 @@
+"""What to do with the model: rules that turn scores into advice a manager can follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automl_cnn.report.data_facts import FaultFacts, SplitFacts
+from automl_cnn.report.score_facts import ScoreFacts
+from automl_cnn.report.wording import counted, percent, percent_range, points
+
+WIDE_INTERVAL = 0.04  # half of it, as a share: beyond ± 4 points two models can hardly be told apart
+WEAK_RECALL = 0.75
+OFF_CALIBRATION = 0.06
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A few words and the sentence behind them; tone is good, care or stop."""
+
+    lead: str
+    text: str
+    tone: str
+
+
+def advise(scores: ScoreFacts, faults: FaultFacts, split: SplitFacts) -> tuple[Advice, ...]:
+    """Advice in the order of its weight, at most six pieces."""
+    advice = [_leaks(split), _against_guessing(scores), _weakest_class(scores), _shrinking(scores)]
+    advice += [_suspected_labels(faults, scores), _uncertainty(scores), _confidence(scores)]
+    return tuple(piece for piece in advice if piece is not None)[:6]
+
+
+def _leaks(split: SplitFacts) -> Advice | None:
+    if not split.leaking_groups and not split.leaking_clusters:
+        return None
+    what = counted(split.leaking_groups, "group") + " and " + counted(split.leaking_clusters, "duplicate cluster")
+    return Advice(
+        "Scores are too good.", f"{what} stand on more than one side of the split. Group by duplicates and run again.",
+        "stop",
+    )  # fmt: skip
+
+
+def _against_guessing(scores: ScoreFacts) -> Advice:
+    low = scores.test["accuracy_ci95"][0]
+    guessing = f"always answering “{scores.majority}” would be right on {percent(scores.majority_share)}"
+    if low > scores.majority_share:
+        return Advice("Better than guessing.", f"Even at the low end of the interval; {guessing}.", "good")
+    return Advice(
+        "Do not use it yet.",
+        f"It is not shown to be better than guessing: {guessing}. Check the labels, or collect more images.",
+        "stop",
+    )
+
+
+def _weakest_class(scores: ScoreFacts) -> Advice | None:
+    present = [line for line in scores.classes if line.support]
+    weakest = min(present, key=lambda line: (line.recall, line.label))
+    where = f"It recognizes {percent(weakest.recall, 0)} of the {counted(weakest.support, 'test image')} of"
+    if weakest.recall >= WEAK_RECALL:
+        return Advice("No class is left behind.", f"{where} “{weakest.label}”, its weakest class.", "good")
+    return Advice(
+        f"Weak on “{weakest.label}”.",
+        f"{where} this class. Where missing one is costly, have a person look, or collect more examples of it.",
+        "care",
+    )
+
+
+def _shrinking(scores: ScoreFacts) -> Advice:
+    change, (low, high) = scores.difference["accuracy"], scores.difference["accuracy_ci95"]
+    measured = (
+        f"{points(change)} points of accuracy against the float model (95 % interval {points(low)} to {points(high)})"
+    )
+    if "int8" not in scores.rung:
+        return Advice(
+            "Not shrunk to int8.",
+            f"No int8 file kept the accuracy, so the {scores.rung} file ships: {measured}.",
+            "care",
+        )
+    if high < 0:
+        return Advice("Shrinking costs a little.", f"The int8 file has {measured}.", "care")
+    return Advice("Small at no measurable cost.", f"The int8 file has {measured}.", "good")
+
+
+def _suspected_labels(faults: FaultFacts, scores: ScoreFacts) -> Advice | None:
+    if not faults.suspected:
+        return None
+    part = faults.suspected / faults.checked
+    among = f" Of the test mistakes, {scores.mistakes_suspected} are among them." if scores.mistakes_suspected else ""
+    return Advice(
+        f"Check {counted(faults.suspected, 'label')} first.",
+        f"{percent(part)} of the labels look wrong.{among} Enter verdicts in decisions.csv and run again.",
+        "care",
+    )
+
+
+def _uncertainty(scores: ScoreFacts) -> Advice | None:
+    low, high = scores.test["accuracy_ci95"]
+    if (high - low) / 2 <= WIDE_INTERVAL:
+        return None
+    n = counted(scores.test["n"], "test image")
+    return Advice(
+        "The measurement is coarse.",
+        f"With {n} in {counted(scores.groups, 'group')} accuracy may lie anywhere in {percent_range((low, high))}; "
+        "more labelled images would narrow it.",
+        "care",
+    )
+
+
+def _confidence(scores: ScoreFacts) -> Advice | None:
+    ece = scores.test["ece"]
+    off = f"On average they are {100 * ece:.1f} points off."
+    if ece <= OFF_CALIBRATION:
+        return Advice("Its probabilities mean what they say.", f"{off} A threshold on them is sound.", "good")
+    return Advice("Take its probabilities as a ranking.", f"{off} Set thresholds on images of your own.", "care")
