@@ -59,7 +59,7 @@ def block_of(layer_name: str) -> int:
         return int(found[1])
     if layer_name.startswith("top_"):
         return TOP_BLOCK
-    return HEAD_BLOCK if re.match(r"hidden|dropout|logits|probabilities", layer_name) else 0
+    return HEAD_BLOCK if re.match(r"pooled|hidden|dropout|logits|probabilities", layer_name) else 0
 
 
 def _pooled_backbone(keras: Any, backbone: str, input_size_px: int, *, folded: bool) -> tuple[Any, Any]:

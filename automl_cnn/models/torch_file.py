@@ -40,15 +40,18 @@ def read_state_dict(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as file:
             return _read(file)
+    # a damaged pickle can ask for anything: absurd lengths, unknown opcodes, attributes of the wrong objects
     except (
-        OSError,
-        ValueError,
-        EOFError,
-        struct.error,
-        pickle.UnpicklingError,
-        LookupError,
+        ArithmeticError,
         AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        OSError,
         TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+        struct.error,
     ) as error:
         raise WeightsError(
             str(path), expected="a state dict in torch's legacy format", received=f"{type(error).__name__}: {error}",

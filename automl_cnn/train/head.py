@@ -29,7 +29,7 @@ class HeadSettings:
         weight_decay: decoupled decay of the kernels.
         label_smoothing: share of the target spread over all classes, 0 to below 1.
         balanced: weigh classes by the inverse of their frequency.
-        epochs: passes over all views at most.
+        epochs: times that an image is seen at most, in whichever view.
         seed: of initial weights, order and dropout.
     """
 
@@ -49,7 +49,7 @@ class FittedHead:
         weights: of the layers `hidden` (if there is one) and `logits`, as `build_classifier` names them.
         probabilities: float32 [n_validation, classes].
         score: on validation, at the epoch that was kept.
-        epochs: passes that were made.
+        epochs: times that every image was seen.
     """
 
     weights: Weights
@@ -88,7 +88,8 @@ def fit_head(
 
     model = _head(keras, spec, features.shape[1])
     steps = math.ceil(len(features) / BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps * settings.epochs)
+    passes = max(1, round(settings.epochs / len(views)))
+    schedule = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps * passes)
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay),
         keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -97,8 +98,8 @@ def fit_head(
     )
     best: tuple[float, Weights, NDArray[np.float32]] | None = None
     stale = done = 0
-    every = max(1, settings.epochs // 8)
-    while done < settings.epochs and stale < PATIENCE_CHECKS:
+    every = max(1, passes // 8)
+    while done < passes and stale < PATIENCE_CHECKS:
         model.fit(features, targets, BATCH, every, sample_weight=weights, verbose=0)
         done += every
         probabilities = softmax(_apply(model, held_out))
@@ -109,7 +110,7 @@ def fit_head(
             stale += 1
     if best is None:
         raise ValueError("settings.epochs is at least 1")
-    return FittedHead(best[1], best[2], best[0], done)
+    return FittedHead(best[1], best[2], best[0], done * len(views))
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,0 +1,66 @@
+"""The same network in every form: pretrained, folded, as a LiteRT program."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_cnn.features.engine import FeatureEngine, build_engine
+from automl_cnn.models.classifier import BACKBONES, block_of, build_classifier, build_embedder
+from automl_cnn.models.spec import ClassifierSpec
+from automl_cnn.models.weights import assign_weights, extract_weights, fold_batchnorm, load_pretrained
+
+keras = pytest.importorskip("keras")
+SIZE_PX = 64
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """Four smooth real-looking pictures: blobs of colour, as noise alone saturates ReLU6."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (4, 4, 4, 3)).astype(np.uint8)
+    return coarse.repeat(SIZE_PX // 4, axis=1).repeat(SIZE_PX // 4, axis=2)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_pretrained_weights_fit_every_layer(backbone: str) -> None:
+    model = build_embedder(keras, backbone, SIZE_PX)
+    weights = load_pretrained(backbone)
+    assign_weights(model, weights)
+    assert set(extract_weights(model)) == set(weights)
+
+
+def test_folding_batchnorm_keeps_the_logits(images: np.ndarray) -> None:
+    spec = ClassifierSpec("efficientnet-lite0", SIZE_PX, 3, hidden_units=8)
+    model, folded = build_classifier(keras, spec), build_classifier(keras, spec, folded=True)
+    assign_weights(model, load_pretrained(spec.backbone))
+    assign_weights(folded, fold_batchnorm(extract_weights(model)))
+    logits = [
+        np.asarray(keras.Model(m.inputs, m.get_layer("logits").output)(images.astype(np.float32)))
+        for m in (model, folded)
+    ]
+    assert np.abs(logits[0] - logits[1]).max() <= 1e-4
+
+
+def test_the_litert_engine_gives_the_features_of_keras(images: np.ndarray, tmp_path: Path) -> None:
+    path, key = build_engine("efficientnet-lite0", SIZE_PX, tmp_path)
+    model = build_embedder(keras, "efficientnet-lite0", SIZE_PX)
+    assign_weights(model, load_pretrained("efficientnet-lite0"))
+    features = FeatureEngine(path, threads=1).embed(images)
+    assert np.abs(features - np.asarray(model(images.astype(np.float32), training=False))).max() <= 1e-3
+    assert np.isfinite(features).all()
+    assert "efficientnet-lite0-64" in key
+
+
+def test_the_engine_takes_any_number_of_images(images: np.ndarray, tmp_path: Path) -> None:
+    path, _ = build_engine("efficientnet-lite0", SIZE_PX, tmp_path)
+    engine = FeatureEngine(path, threads=1)
+    many = np.concatenate([images] * 3)[:11]
+    np.testing.assert_allclose(engine.embed(many)[4:8], engine.embed(images), atol=1e-4)
+
+
+def test_every_layer_of_the_network_knows_how_high_it_stands() -> None:
+    model = build_classifier(keras, ClassifierSpec("efficientnet-lite0", SIZE_PX, 2, hidden_units=4))
+    lowest, highest = ([layer.name for layer in model.layers if block_of(layer.name) == height] for height in (0, 9))
+    assert set(lowest) == {"image", "normalize", "stem_conv", "stem_bn", "stem_relu"}
+    assert set(highest) == {"pooled", "dropout", "hidden", "hidden_relu", "hidden_dropout", "logits", "probabilities"}
