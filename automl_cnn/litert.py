@@ -51,6 +51,7 @@ class LiteModel:
             )
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
+        self.output_shape: tuple[int, ...] = tuple(int(n) for n in self._output["shape"])
         self.input_dtype = np.dtype(self._input["dtype"])
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:

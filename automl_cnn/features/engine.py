@@ -21,16 +21,19 @@ BATCH = 8
 
 
 class FeatureEngine:
-    """Pooled features of images from one backbone at one input size.
+    """A frozen network, or the lower part of one, over any number of images.
 
     Args:
-        path: the .tflite file that `build_engine` wrote.
-        threads: number of CPU threads.
+        source: the .tflite file that `build_engine` wrote, or the bytes that `to_litert` gave.
+        threads: number of CPU threads; all of this process's by default.
+    Attributes:
+        output_shape: of one image's features: (d,) where they are pooled, (h, w, channels) where not.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        self._model = LiteModel(path, threads=threads or len(os.sched_getaffinity(0)))
+    def __init__(self, source: Path | bytes, threads: int | None = None) -> None:
+        self._model = LiteModel(source, threads=threads or len(os.sched_getaffinity(0)))
         self._batch = self._model.input_shape[0]
+        self.output_shape = self._model.output_shape[1:]
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute features.
@@ -38,7 +41,7 @@ class FeatureEngine:
         Args:
             images: uint8 RGB [n, H, W, 3] of the engine's input size, any n.
         Returns:
-            float32 [n, d].
+            float32 [n, *output_shape].
         """
         parts = []
         for start in range(0, len(images), self._batch):
@@ -77,21 +80,31 @@ def build_engine(backbone: str, input_size_px: int, cache: Path, weights_dir: st
     return path, key
 
 
+def to_litert(model: Any) -> bytes:
+    """Convert a Keras 3 model to a LiteRT program.
+
+    Args:
+        model: float32 images [batch, H, W, 3] in 0…255 to anything; run in inference mode.
+    Returns:
+        The .tflite file: uint8 images [8, H, W, 3] in, the model's output in float32 out.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])  # type: ignore[untyped-decorator]
+    def run(images: Any) -> Any:
+        return model(tf.cast(images, tf.float32), training=False)
+
+    # Naming the Keras 3 model as trackable object keeps variables in the graph and the file computes NaN; without it
+    # they are frozen into constants.
+    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
+
+
 def _convert(backbone: str, input_size_px: int, weights: Weights) -> bytes:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
-    import tensorflow as tf
 
     from automl_cnn.models.classifier import build_embedder
 
     model = build_embedder(keras, backbone, input_size_px)
     assign_weights(model, weights)
-
-    @tf.function(input_signature=[tf.TensorSpec((BATCH, input_size_px, input_size_px, 3), tf.uint8)])  # type: ignore[untyped-decorator]
-    def embed(images: Any) -> Any:
-        return model(tf.cast(images, tf.float32), training=False)
-
-    # Naming the Keras 3 model as trackable object keeps variables in the graph and the file computes NaN; without it
-    # they are frozen into constants.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([embed.get_concrete_function()])
-    return bytes(converter.convert())
+    return to_litert(model)

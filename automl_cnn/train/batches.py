@@ -42,29 +42,43 @@ class TrainingImages:
         """Batches an epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
-    def epoch(self, number: int, *, shuffle: bool = True) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Serve every image once; the same number gives the same batches.
-
-        Yields:
-            float32 [batch, H, W, 3] in 0…255, and labels int64 [batch].
-        """
+    def chunks(self, number: int, *, shuffle: bool) -> list[NDArray[np.int64]]:
+        """Positions of every image, batch by batch, in the order of an epoch."""
         order = np.arange(len(self.rows))
         if shuffle:
             order = np.random.default_rng([self.seed, number]).permutation(order)
-        chunks = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+
+    def epoch(self, number: int, *, shuffle: bool = True) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """Serve every image once, augmented; the same number gives the same batches.
+
+        Yields:
+            uint8 [batch, H, W, 3], and labels int64 [batch].
+        """
+        for chunk, images in self._load_ahead(self.chunks(number, shuffle=shuffle), number):
+            yield images, self.labels[chunk]
+
+    def in_order(self) -> Iterator[NDArray[np.uint8]]:
+        """Serve every image once as it is, in order: uint8 [batch, H, W, 3]."""
+        for _, images in self._load_ahead(self.chunks(0, shuffle=False), None):
+            yield images
+
+    def _load_ahead(
+        self, chunks: list[NDArray[np.int64]], epoch: int | None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._load, chunks[0], number)
+            ahead = pool.submit(self._load, chunks[0], epoch)
             for index, chunk in enumerate(chunks):
                 images = ahead.result()
                 if index + 1 < len(chunks):
-                    ahead = pool.submit(self._load, chunks[index + 1], number)
-                yield images, self.labels[chunk]
+                    ahead = pool.submit(self._load, chunks[index + 1], epoch)
+                yield chunk, images
 
-    def _load(self, chunk: NDArray[np.int64], epoch: int) -> NDArray[np.float32]:
+    def _load(self, chunk: NDArray[np.int64], epoch: int | None) -> NDArray[np.uint8]:
         images = [shrink(pixels, self.input_size_px) for pixels in self.store.read(self.rows[chunk])]
-        if self.policy != "none":
+        if self.policy != "none" and epoch is not None:
             images = [
                 augment(pixels, self.policy, np.random.default_rng([self.seed, epoch, int(position)]))
                 for pixels, position in zip(images, chunk, strict=True)
             ]
-        return np.stack(images).astype(np.float32)
+        return np.stack(images)

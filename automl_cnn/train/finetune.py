@@ -16,6 +16,7 @@ from automl_cnn.progress import Progress, silent
 from automl_cnn.train.batches import TrainingImages
 from automl_cnn.train.checkpoint import Checkpoint, TrainingState
 from automl_cnn.train.head import Score, class_weights, softmax
+from automl_cnn.train.prefix import PrefixBatches, cut_below
 from automl_cnn.train.schedule import warmup_cosine
 
 WARMUP_SHARE = 0.1
@@ -94,8 +95,9 @@ def fine_tune(
     keras.utils.set_random_seed(plan.seed)
     model = build_classifier(keras, spec)
     assign_weights(model, start)
-    network = keras.Model(model.inputs, model.get_layer("logits").output)
-    _freeze(network, plan.unfreeze_from_block)
+    _freeze(model, plan.unfreeze_from_block)
+    cut = cut_below(model, plan.unfreeze_from_block)
+    network = cut.top
     network.compile(
         keras.optimizers.AdamW(plan.learning_rate, weight_decay=plan.weight_decay),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=plan.label_smoothing),
@@ -103,36 +105,38 @@ def fine_tune(
     )
     network.optimizer.build(network.trainable_variables)
 
+    held_out = PrefixBatches(cut.prefix, validation, "validation", progress)
+    batches = PrefixBatches(cut.prefix, training, "training", progress) if plan.epochs else None
     state = checkpoint.load(network)
     if state is None:
-        state = _measure(TrainingState(), network, validation, score, {"epoch": 0, "loss": float("nan")})
+        state = _measure(TrainingState(), network, held_out, score, {"epoch": 0, "loss": float("nan")})
     weights = class_weights(training.labels, spec.classes, plan.balanced)
-    while state.epoch < plan.epochs and state.epoch - state.best_epoch < plan.patience:
+    while batches and state.epoch < plan.epochs and state.epoch - state.best_epoch < plan.patience:
         started = time.perf_counter()
-        loss = _run_epoch(network, training, weights, plan, state.epoch, progress)
+        loss = _run_epoch(network, batches, weights, plan, state.epoch, progress)
         entry = {"epoch": state.epoch + 1, "loss": loss, "learning_rate": float(network.optimizer.learning_rate)}
-        state = _measure(state, network, validation, score, entry, started)
+        state = _measure(state, network, held_out, score, entry, started)
         checkpoint.save(network, state)
     best: Weights = {**extract_weights(model), **state.best_weights}
     checkpoint.remove()
     return FineTuned(best, state.best_logits, state.best_score, state.best_epoch, state.history)
 
 
-def predict_logits(network: Any, images: TrainingImages) -> NDArray[np.float32]:
-    """Logits float32 [n, classes] of all images, in order."""
+def predict_logits(network: Any, images: PrefixBatches) -> NDArray[np.float32]:
+    """Logits float32 [n, classes] of the top for all images, in order."""
     return np.concatenate([np.asarray(network.predict_on_batch(batch)) for batch, _ in images.epoch(0, shuffle=False)])
 
 
-def _freeze(network: Any, unfreeze_from_block: int) -> None:
+def _freeze(model: Any, unfreeze_from_block: int) -> None:
     """Leave only the head and the high blocks trainable; frozen BatchNormalization also runs in inference mode."""
-    for layer in network.layers:
+    for layer in model.layers:
         high = block_of(layer.name) >= unfreeze_from_block
         layer.trainable = high and not layer.name.endswith("_bn")
 
 
 def _run_epoch(
     network: Any,
-    training: TrainingImages,
+    training: PrefixBatches,
     weights: NDArray[np.float32],
     plan: FineTuning,
     epoch: int,
@@ -154,7 +158,7 @@ def _run_epoch(
 def _measure(
     state: TrainingState,
     network: Any,
-    validation: TrainingImages,
+    validation: PrefixBatches,
     score: Score,
     entry: dict[str, float],
     started: float | None = None,
