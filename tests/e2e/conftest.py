@@ -1,0 +1,98 @@
+"""A project of one's own: a copy of this repository's files in a folder without git, pointed at handwritten digits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+COPIED = ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", "decisions.csv")
+SMALL = (
+    "data.root=data/digits",
+    "data.working_size_px=64",
+    "search.budget_minutes=0.6",
+    "search.max_trials=6",
+    "search.objective=accuracy",
+    "train.epochs=2",
+    "quantize.steps=2",
+    "quantize.calibration_images=64",
+    "evaluate.bootstrap=200",
+    "evaluate.latency_runs=20",
+)
+
+
+class Project:
+    """A folder with the pipeline in it, and the commands a user types there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def command(self, *arguments: str) -> list[str]:
+        """`automl-cnn …` as this Python runs it."""
+        return [sys.executable, "-c", "from automl_cnn.cli import main; main()", *arguments]
+
+    def run(self, *arguments: str, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+        """Run `automl-cnn …` to its end."""
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `dvc …` to its end, with this Python first on PATH."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path},
+        )  # fmt: skip
+
+    def kill_when(self, reached: Callable[[], bool], timeout_s: float = 400) -> None:
+        """Start `automl-cnn run` and `kill -9` everything of it as soon as `reached` says so."""
+        with (self.folder / "killed.log").open("ab") as log:
+            process = subprocess.Popen(
+                self.command("run"), cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            deadline = time.monotonic() + timeout_s
+            while not reached():
+                ended = process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    text = (self.folder / "killed.log").read_text(errors="replace")[-3000:]
+                    pytest.fail(f"{'it ended' if ended else 'time ran out'} before there was anything to kill:\n{text}")
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def copy_project(folder: Path) -> Project:
+    """The files of this repository that the pipeline is made of, in a folder without git."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        if (REPOSITORY / name).exists():
+            shutil.copy(REPOSITORY / name, folder / name)
+    for name in ("automl_cnn", "pipelines", ".dvc"):
+        ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
+    return Project(folder)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A project in which nothing has been run."""
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project pointed at handwritten digits, not yet run."""
+    made = copy_project(tmp_path_factory.mktemp("pipeline") / "project")
+    for arguments in (("sample", "digits", "data/digits"), ("set", *SMALL)):
+        done = made.run(*arguments)
+        assert done.returncode == 0, done.stderr
+    return made

@@ -1,0 +1,156 @@
+"""The whole pipeline on real images, killed twice on the way: nothing is mocked, nothing is lost.
+
+The tests of this module run in order on one project; each states one thing that a user relies on.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+
+from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_table
+from automl_cnn.litert import LiteModel
+
+pytestmark = pytest.mark.slow
+
+
+def trials_logged(project: Project) -> list[dict[str, object]]:
+    """Finished trials in the study's log, whole lines only."""
+    logs = list((project.folder / ".automl-cnn" / "search").glob("*.jsonl"))
+    lines = [line for log in logs for line in log.read_text().splitlines(keepends=True)]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@pytest.fixture(scope="module")
+def killed_in_search(project: Project) -> list[dict[str, object]]:
+    """The trials that were finished when the first run was killed."""
+    project.kill_when(lambda: len(trials_logged(project)) >= 2)
+    return trials_logged(project)
+
+
+@pytest.fixture(scope="module")
+def killed_in_train(project: Project, killed_in_search: list[dict[str, object]]) -> int:
+    """The number of checkpoints there were when the second run was killed: one, after the first epoch."""
+    folder = project.folder / ".automl-cnn" / "train"
+    project.kill_when(lambda: any(folder.glob("*.npz")))
+    return len(list(folder.glob("[!.]*.npz")))
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project, killed_in_train: int) -> Files:
+    """The artifacts of the third run, which nobody killed."""
+    assert killed_in_train == 1
+    done = project.run("run")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (project.folder / "last.log").write_text(done.stdout + done.stderr)
+    return Files(project.folder / "artifacts")
+
+
+def test_a_search_killed_with_signal_9_goes_on_and_repeats_no_finished_trial(
+    project: Project, finished: Files, killed_in_search: list[dict[str, object]]
+) -> None:
+    logged = trials_logged(project)
+    assert logged[: len(killed_in_search)] == killed_in_search
+    values = [json.dumps(trial["values"], sort_keys=True) for trial in logged]
+    assert len(set(values)) == len(values)
+    assert len(read_table(finished.search / "trials.parquet", TRIALS)) == len(logged)
+
+
+def test_a_training_killed_with_signal_9_completes_and_leaves_no_checkpoint(project: Project, finished: Files) -> None:
+    history = pd.read_csv(finished.model / "history.csv")
+    assert history["epoch"].tolist() == [0, 1, 2]
+    assert not list((project.folder / ".automl-cnn" / "train").glob("*.npz"))
+
+
+def test_the_closing_table_names_times_accuracy_size_latency_and_the_report(project: Project, finished: Files) -> None:
+    text = (project.folder / "last.log").read_text()
+    for word in ("quantize", "total", "accuracy", "95 % interval", "MB", "ms an image", "report.html"):
+        assert word in text
+
+
+def test_every_image_is_accounted_for_and_no_group_stands_on_two_sides(finished: Files) -> None:
+    manifest, splits = read_table(finished.manifest, MANIFEST), read_table(finished.split / "splits.parquet", SPLITS)
+    assert len(manifest) == len(splits) == 1797
+    assert splits.groupby("group")["split"].nunique().max() == 1
+    assert json.loads((finished.split / "report.json").read_text())["leaks"] == 0
+
+
+def test_the_shipped_file_is_the_scored_file_and_it_has_learnt(finished: Files) -> None:
+    ladder = json.loads((finished.quantized / "ladder.json").read_text())
+    rungs = {rung["rung"]: rung for rung in ladder}
+    shipped = next(rung for rung in ladder if rung["shipped"])
+    assert (finished.quantized / "model.tflite").read_bytes() == (finished.quantized / shipped["path"]).read_bytes()
+    assert {"float32", "ptq_int8", "qat_int8"} <= set(rungs)
+    metrics = json.loads((finished.evaluation / "metrics.json").read_text())
+    low, high = metrics["test"]["accuracy_ci95"]
+    assert low <= metrics["test"]["accuracy"] <= high
+    assert metrics["test"]["accuracy"] > 0.8  # ten classes; chance is 0.1
+    assert metrics["model"]["size_bytes"] == (finished.quantized / "model.tflite").stat().st_size
+
+
+def test_the_shipped_file_takes_raw_bytes_and_holds_no_float(finished: Files) -> None:
+    model = LiteModel(finished.quantized / "model.tflite")
+    assert model.input_dtype == np.uint8
+    assert model.input_shape == (1, 64, 64, 3)
+    assert "float32" not in model.tensor_dtypes()
+
+
+def test_predicting_a_file_gives_the_probabilities_that_were_scored(project: Project, finished: Files) -> None:
+    scored = read_table(finished.evaluation / "predictions.parquet", PREDICTIONS).head(5)
+    paths = [str(project.folder / "data/digits" / path) for path in scored["path"]]
+    done = project.run("predict", "artifacts/quantized/model.tflite", *paths, "--json")
+    predictions = json.loads(done.stdout)
+    assert [prediction["path"] for prediction in predictions] == paths
+    for prediction, (_, row) in zip(predictions, scored.iterrows(), strict=True):
+        assert prediction["label"] == row["predicted"]
+        for label, probability in prediction["probabilities"].items():
+            assert probability == pytest.approx(row[f"p_{label}"], abs=1e-6)
+
+
+def test_the_record_holds_the_run_its_trials_and_a_registered_model(project: Project, finished: Files) -> None:
+    with sqlite3.connect(project.folder / "mlflow.db") as database:
+        (runs,) = database.execute("select count(*) from runs").fetchone()
+        aliases = {row[0] for row in database.execute("select alias from registered_model_aliases")}
+    assert runs == 1 + len(trials_logged(project))
+    assert {"challenger", "champion"} <= aliases
+
+
+def test_the_report_is_one_file_that_loads_nothing(finished: Files) -> None:
+    page = (finished.report / "report.html").read_text()
+    assert 'src="http' not in page
+    assert "<script src" not in page
+
+
+def test_running_again_looks_at_the_images_only_and_is_quick(project: Project, finished: Files) -> None:
+    started = time.perf_counter()
+    done = project.dvc("repro")
+    seconds = time.perf_counter() - started
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'ingest':"
+    ]
+    assert seconds < 30
+
+
+def test_changing_a_quantize_parameter_reruns_quantize_and_what_follows(project: Project, finished: Files) -> None:
+    before = (project.folder / "params.yaml").read_text()
+    assert project.run("set", "quantize.steps=3").returncode == 0
+    try:
+        planned = project.dvc("repro", "--dry").stdout
+    finally:
+        (project.folder / "params.yaml").write_text(before)
+    stages = [line.split("'")[1] for line in planned.splitlines() if line.startswith("Running stage")]
+    assert stages == ["ingest", "quantize", "evaluate", "report", "register"]
+
+
+def test_metrics_and_plots_are_those_of_dvc(project: Project, finished: Files) -> None:
+    assert "artifacts/evaluation/metrics.json" in project.dvc("metrics", "show").stdout
+    shown = project.dvc("plots", "show", "-o", "plots")
+    assert shown.returncode == 0, shown.stderr
+    assert "confusion" in (project.folder / "plots" / "index.html").read_text()
