@@ -27,6 +27,11 @@ def trials_logged(project: Project) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def stages_run(printed: str) -> list[str]:
+    """Names of the stages that DVC says it ran, or would run."""
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
+
+
 @pytest.fixture(scope="module")
 def killed_in_search(project: Project) -> list[dict[str, object]]:
     """The trials that were finished when the first run was killed."""
@@ -132,9 +137,7 @@ def test_running_again_looks_at_the_images_only_and_is_quick(project: Project, f
     done = project.dvc("repro")
     seconds = time.perf_counter() - started
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.splitlines() if line.startswith("Running stage")] == [
-        "Running stage 'ingest':"
-    ]
+    assert stages_run(done.stdout) == ["ingest"]
     assert seconds < 30
 
 
@@ -145,8 +148,7 @@ def test_changing_a_quantize_parameter_reruns_quantize_and_what_follows(project:
         planned = project.dvc("repro", "--dry").stdout
     finally:
         (project.folder / "params.yaml").write_text(before)
-    stages = [line.split("'")[1] for line in planned.splitlines() if line.startswith("Running stage")]
-    assert stages == ["ingest", "quantize", "evaluate", "report", "register"]
+    assert stages_run(planned) == ["ingest", "quantize", "evaluate", "report", "register"]
 
 
 def test_metrics_and_plots_are_those_of_dvc(project: Project, finished: Files) -> None:
