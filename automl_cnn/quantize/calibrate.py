@@ -82,7 +82,7 @@ def observe_ranges(twin: Any, images: NDArray[np.uint8], progress: Progress = si
     layers = [layer for layer in twin.layers if not isinstance(layer, tf_keras.layers.InputLayer)]
     outputs = tf_keras.Model(twin.inputs, [layer.output for layer in layers])
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
     def extremes(batch: Any) -> Any:
         values = outputs(tf.cast(batch, tf.float32), training=False)
         return tf.stack([[tf.reduce_min(value), tf.reduce_max(value)] for value in values])

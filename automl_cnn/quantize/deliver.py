@@ -79,7 +79,6 @@ def write_ladder(
     """
     rows = choose_calibration(training.labels, model.class_names, params.calibration_images, params.seed)
     calibration = training.images[rows]
-    progress("building the network", 0, 1)
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
     with replacing_folder(files.quantized) as folder:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.errors import QuantizeError
+from automl_cnn.quantize.quiet import native_messages_dropped
 
 
 def export_float32(twin: Any) -> bytes:
@@ -108,7 +105,7 @@ def _convert(rung: str, converter: Any) -> bytes:
     from tensorflow.lite.python.convert_phase import ConverterError
 
     try:
-        with warnings.catch_warnings(), _native_messages_dropped():
+        with warnings.catch_warnings(), native_messages_dropped():
             warnings.simplefilter("ignore")  # "Statistics for quantized inputs were expected": they are in the graph
             return bytes(converter.convert())
     except (ConverterError, RuntimeError, ValueError, TypeError) as error:
@@ -117,20 +114,6 @@ def _convert(rung: str, converter: Any) -> bytes:
             f"rung {rung}", expected="a network that TFLite can express", received=first,
             action="Use another backbone, or report this with the line above.",
         ) from error  # fmt: skip
-
-
-@contextmanager
-def _native_messages_dropped() -> Iterator[None]:
-    """Drop what the converter's C++ prints on stderr past Python; what matters comes as an exception."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _spanning_input_range(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

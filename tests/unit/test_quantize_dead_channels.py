@@ -18,7 +18,8 @@ def folded() -> dict[str, list[np.ndarray]]:
 
 def int32_bias(name: str, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     kernel_step = np.abs(kernel).max(axis=(0, 1, 3) if "_depthwise_" in name else (0, 1, 2)) / 127
-    return np.abs(bias) / (FINEST_INPUT_STEP * kernel_step)
+    with np.errstate(divide="ignore"):
+        return np.abs(bias) / (FINEST_INPUT_STEP * kernel_step)
 
 
 def test_pretrained_weights_overflow_int32_as_they_are_and_fit_afterwards(folded: dict[str, list[np.ndarray]]) -> None:
@@ -35,5 +36,4 @@ def test_only_channels_that_are_constant_anyway_are_touched(folded: dict[str, li
     for name, (kernel, bias) in folded.items():
         changed = widened[name][0] != kernel
         assert np.array_equal(widened[name][1], bias)
-        assert changed.mean() < 0.05
-        assert not changed.any() or np.abs(kernel[changed]).max() < 2e-4
+        assert not changed.any() or np.abs(kernel[changed]).max() < 1e-4
