@@ -58,7 +58,7 @@ def _scores(facts: Facts) -> list[str]:
     low, high = change["accuracy_ci95"]
     lines = [
         f"The shipped file on {counted(test['n'], 'test image')} that were used for nothing else. Intervals are 95 %, "
-        f"from {scores.resamples:,} resamples of {counted(scores.groups, 'group')}.",
+        f"from {scores.resamples:,} resamples of {counted(scores.groups, 'group')} of images that stay together.",
         "",
         "| | shipped file | 95 % interval | float model |",
         "|---|---|---|---|",

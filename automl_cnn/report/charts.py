@@ -93,26 +93,26 @@ def accuracy_strip(accuracy: float, interval: Sequence[float], others: Sequence[
         interval: low, high.
         others: name and accuracy each, at most three; names are ours, not the user's.
     """
-    width, y = 640, 46
+    width, y = 640, 62  # two rows of names above the line
     low, high = interval
 
     def x(share: float) -> float:
         return 24 + share * (width - 48)
 
     parts = [f'<line class="grid" x1="{x(0)}" x2="{x(1)}" y1="{y}" y2="{y}" stroke-width="2"/>']
-    parts += [_text(x(tick / 4), y + 32, f"{25 * tick} %", anchor="middle") for tick in range(5)]
+    parts += [_text(x(tick / 4), y + 34, f"{25 * tick} %", anchor="middle") for tick in range(5)]
     parts.append(
         f'<rect class="bar" x="{x(low):.1f}" y="{y - 10}" width="{max(x(high) - x(low), 2):.1f}" height="20" rx="3"/>'
     )
     for number, (name, share) in enumerate(others):
         parts.append(f'<line class="ideal" x1="{x(share):.1f}" x2="{x(share):.1f}" y1="{y - 14}" y2="{y + 14}"/>')
         anchor = "end" if share > 0.75 else "start" if share < 0.25 else "middle"
-        parts.append(_text(x(share), y - 20 - 14 * (number % 2), name, anchor=anchor))
+        parts.append(_text(x(share), y - 22 - 22 * (number % 2), name, anchor=anchor))
     parts.append(f'<circle class="best" cx="{x(accuracy):.1f}" cy="{y}" r="6"/>')
     title = f"Accuracy {percent(accuracy)}, 95 % interval {percent_range(interval)}; " + "; ".join(
         f"{name} {percent(share)}" for name, share in others
     )
-    return _svg(width, 88, title, parts, "strip")
+    return _svg(width, 104, title, parts, "strip")
 
 
 def standalone(svg: str) -> str:

@@ -150,7 +150,7 @@ def read_faults(files: Files, thumbnails: Thumbnails) -> FaultFacts:
         in_clusters=int(duplicates["image_id"].nunique()),
         conflicts=int(duplicates.loc[duplicates["label_conflict"].astype(bool), "cluster"].nunique()),
         cluster_pictures=_cluster_pictures(duplicates, labels, thumbnails),
-        checked=len(labels),
+        checked=int(labels["score"].notna().sum()),  # a label that no other group bears cannot be judged
         suspected=len(flagged),
         suspects=tuple(suspects),
         decisions=_count_decisions(files),

@@ -28,7 +28,7 @@ class SearchFacts:
         trials: all of them; `failed` of these gave no score.
         seconds: taken by trials, together.
         objective: in words.
-        parameters: names of the hyperparameters.
+        parameters: names of the hyperparameters that differ between trials.
         leaders: the best trials: trial number, score, seconds and the hyperparameters' values.
         winner: name and value of the winner's hyperparameters.
         chart: SVG; empty where no trial has a score.
@@ -79,8 +79,8 @@ def read_search(files: Files) -> SearchFacts:
     best = Candidate.load(files.search / "best.yaml")
     trials = read_table(files.search / "trials.parquet", TRIALS)
     done = trials[(trials["status"] == "completed") & trials["score"].notna()]
-    varied = [name for name in trials.columns if name not in _BESIDE]
-    parameters = ["backbone", *(name for name in varied if name in best.values or done[name].nunique() > 1)]
+    varied = ["backbone", *(name for name in trials.columns if name not in _BESIDE)]
+    parameters = [name for name in varied if done[name].nunique() > 1]
     scored = [(int(number), float(score)) for number, score in zip(done["trial_id"], done["score"], strict=True)]
     objective = _OBJECTIVES.get(best.objective, best.objective)
     leaders = done.sort_values(["score", "trial_id"], ascending=[False, True])[:LEADERS]

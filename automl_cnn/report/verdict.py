@@ -9,6 +9,7 @@ from automl_cnn.report.score_facts import ScoreFacts
 from automl_cnn.report.wording import counted, percent, percent_range, points
 
 WIDE_INTERVAL = 0.04  # half of it, as a share: beyond ± 4 points two models can hardly be told apart
+FEW_GROUPS = 30  # with fewer a bootstrap interval is itself too narrow
 WEAK_RECALL = 0.75
 OFF_CALIBRATION = 0.06
 
@@ -94,13 +95,14 @@ def _suspected_labels(faults: FaultFacts, scores: ScoreFacts) -> Advice | None:
 
 def _uncertainty(scores: ScoreFacts) -> Advice | None:
     low, high = scores.test["accuracy_ci95"]
-    if (high - low) / 2 <= WIDE_INTERVAL:
+    if (high - low) / 2 <= WIDE_INTERVAL and scores.groups >= FEW_GROUPS:
         return None
     n = counted(scores.test["n"], "test image")
+    groups = f" in {counted(scores.groups, 'group')}" if scores.groups < scores.test["n"] else ""
     return Advice(
         "The measurement is coarse.",
-        f"With {n} in {counted(scores.groups, 'group')} accuracy may lie anywhere in {percent_range((low, high))}; "
-        "more labelled images would narrow it.",
+        f"With {n}{groups} accuracy is known only to lie in about {percent_range((low, high))}; "
+        "more labelled images would tell more.",
         "care",
     )
 
