@@ -1,0 +1,154 @@
+"""What the audit found, in numbers and in sentences: audit/summary.json and the rows of issues that join its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl_cnn.audit.files import issue_row
+
+LARGE_CLUSTER_SHARE = 0.05
+SMALL_CLASS_IMAGES = 20
+IMBALANCE = 10  # largest class over smallest
+
+
+def duplicate_issues(duplicates: pd.DataFrame, images: int) -> list[dict[str, Any]]:
+    """Rows of ISSUES for copies: a warning where labels disagree or a cluster is very large, else information.
+
+    Args:
+        duplicates: DUPLICATES table.
+        images: usable images of the set.
+    """
+    rows = []
+    for cluster, members in duplicates.groupby("cluster", sort=True):
+        for row in members.to_dict("records"):
+            exact = row["method"] in ("sha256", "pixels")
+            words = f"{'the same picture as' if exact else 'nearly the same picture as'} {len(members) - 1} other(s)"
+            if row["label_conflict"]:
+                words += " under another label"
+            rows.append(
+                issue_row(row, "exact_duplicate" if exact else "near_duplicate",
+                          "warn" if row["label_conflict"] else "info", f"{words}, cluster {cluster}", row["distance"])
+            )  # fmt: skip
+        if images and len(members) > max(2, LARGE_CLUSTER_SHARE * images):
+            rows.append(
+                issue_row(members.iloc[0].to_dict(), "large_cluster", "warn",
+                          f"cluster {cluster} holds {len(members):,} of {images:,} images",
+                          len(members) / images, LARGE_CLUSTER_SHARE)
+            )  # fmt: skip
+    return rows
+
+
+def label_issues(labels: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of ISSUES for flagged labels."""
+    return [
+        issue_row(row, "suspect_label", "warn", f"labelled {row['label']}, looks like {row['suggested_label']} "
+                  f"({row['p_suggested']:.0%} against {row['p_given']:.0%})", row["score"], 0.0)
+        for row in labels[labels["flagged"]].to_dict("records")
+    ]  # fmt: skip
+
+
+def summarise(
+    decided: pd.DataFrame,
+    issues: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    labels: pd.DataFrame,
+    unnamed: dict[str, int],
+    unknown_decisions: list[str],
+) -> dict[str, Any]:
+    """Put the audit in numbers.
+
+    Args:
+        decided: manifest after decisions, with `decision` and `excluded`.
+        issues: ISSUES table.
+        duplicates: DUPLICATES table.
+        labels: LABELS table.
+        unnamed: images that a group source gives no group, by source.
+        unknown_decisions: hashes in decisions.csv that no image has.
+    Returns:
+        Plain JSON values; `warnings` are sentences.
+    """
+    usable = decided[(decided["status"] == "ok") & ~decided["excluded"]]
+    classes = _counts(usable["label"])
+    conflicts = duplicates.loc[duplicates["label_conflict"], "cluster"].nunique()
+    summary: dict[str, Any] = {
+        "images": {"total": len(decided), "usable": len(usable), "by_status": _counts(decided["status"])},
+        "classes": {"count": len(classes), "images": classes},
+        "issues": {
+            "by_kind": _counts(issues["issue"]),
+            "by_severity": {name: int((issues["severity"] == name).sum()) for name in ("block", "warn", "info")},
+        },
+        "duplicates": {
+            "clusters": int(duplicates["cluster"].nunique()),
+            "images": len(duplicates),
+            "by_method": _counts(duplicates["method"]),
+            "label_conflicts": int(conflicts),
+            "largest_cluster": int(duplicates["cluster"].value_counts().max()) if len(duplicates) else 0,
+        },
+        "labels": _label_summary(labels),
+        "decisions": {
+            "applied": _counts(decided.loc[decided["decision"] != "", "decision"]),
+            "unknown": len(unknown_decisions),
+        },
+        "groups": {"without_a_value": dict(sorted(unnamed.items()))},
+    }
+    summary["warnings"] = _warnings(summary, decided, unnamed)
+    return summary
+
+
+def _label_summary(labels: pd.DataFrame) -> dict[str, Any]:
+    judged = labels[np.isfinite(labels["score"].astype(float))]
+    flagged = int(labels["flagged"].sum())
+    return {
+        "judged": len(judged),
+        "flagged": flagged,
+        "flagged_share": round(flagged / len(judged), 4) if len(judged) else 0.0,
+        "estimated_noise": round(_estimated_noise(judged), 4),
+    }
+
+
+def _estimated_noise(judged: pd.DataFrame) -> float:
+    """Share off the diagonal among images that are confidently of some class (Northcutt et al. 2021, section 3.1)."""
+    threshold = judged.groupby("label")["p_given"].transform("mean")
+    agreeing = int((~judged["flagged"] & (judged["p_given"] >= threshold)).sum())
+    flagged = int(judged["flagged"].sum())
+    return flagged / (flagged + agreeing) if flagged else 0.0
+
+
+def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str, int]) -> list[str]:
+    classes, kinds = summary["classes"]["images"], summary["issues"]["by_kind"]
+    said = []
+    if broken := kinds.get("broken", 0):
+        said.append(f"{broken:,} of {len(decided):,} files cannot be used; issues.parquet says why.")
+    if len(classes) < 2:
+        said.append("There are fewer than two classes; nothing can be learned.")
+    if small := [name for name, images in classes.items() if images < SMALL_CLASS_IMAGES]:
+        said.append(
+            f"Fewer than {SMALL_CLASS_IMAGES} images: {', '.join(small[:10])}{' …' if len(small) > 10 else ''}."
+        )
+    if classes and max(classes.values()) > IMBALANCE * min(classes.values()):
+        ratio = max(classes.values()) / min(classes.values())
+        said.append(f"The largest class has {ratio:.0f} times the images of the smallest.")
+    if conflicts := summary["duplicates"]["label_conflicts"]:
+        said.append(f"{conflicts:,} clusters of duplicates carry more than one label.")
+    if kinds.get("large_cluster"):
+        said.append(
+            f"The largest cluster of duplicates holds {summary['duplicates']['largest_cluster']:,} images, more than "
+            f"{LARGE_CLUSTER_SHARE:.0%} of the set: look whether they are copies."
+        )
+    if flagged := summary["labels"]["flagged"]:
+        said.append(
+            f"{flagged:,} labels look wrong ({summary['labels']['flagged_share']:.1%}); labels.parquet ranks them."
+        )
+    if unknown := summary["decisions"]["unknown"]:
+        said.append(f"{unknown:,} lines of decisions.csv are about images that are not here.")
+    said += [
+        f"{count:,} images have no {source}; they count as groups of one." for source, count in unnamed.items() if count
+    ]
+    return said
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in values.value_counts().sort_index().items()}

@@ -1,0 +1,40 @@
+"""Stage audit: broken files, duplicates, suspect labels and the groups that keep images together → audit/."""
+
+import numpy as np
+
+from automl_cnn.artifacts import DUPLICATES, GROUPS, ISSUES, LABELS, MANIFEST, read_table, write_json, write_table
+from automl_cnn.audit.decisions import apply_decisions, read_decisions
+from automl_cnn.audit.duplicates import find_duplicates
+from automl_cnn.audit.embeddings import join_embeddings
+from automl_cnn.audit.files import add_issues, find_file_issues
+from automl_cnn.audit.labels import find_label_issues
+from automl_cnn.audit.summary import duplicate_issues, label_issues, summarise
+from automl_cnn.audit.thumbnails import grey_thumbnails
+from automl_cnn.data.store import ImageStore
+from automl_cnn.split.groups import build_groups
+from automl_cnn.stage import Stage, run_stage
+
+
+def main(stage: Stage) -> None:
+    params, files, split = stage.params.audit, stage.files, stage.params.split
+    manifest, store = read_table(files.manifest, MANIFEST), ImageStore.open(files.images)
+    decided, unknown = apply_decisions(manifest, read_decisions(files.decisions))
+    usable = decided[decided["status"] == "ok"]
+    embeddings = join_embeddings([files.features / name / "base.npy" for name in params.backbones], usable)
+    thumbnails = grey_thumbnails(usable, store, stage.progress)
+    duplicates = find_duplicates(usable, thumbnails, embeddings, params, stage.progress)
+    groups = build_groups(decided, duplicates, split.group_by, stage.params.data.group_column, split.pattern)
+    judged = ~usable["excluded"].to_numpy(bool)
+    group_of = groups.table.set_index("image_id")["group"].loc[usable["image_id"]].to_numpy(np.object_)
+    labels = find_label_issues(
+        usable[judged], embeddings[judged], group_of[judged], params.folds, params.seed, stage.progress
+    )
+    issues = find_file_issues(decided, store, params, stage.progress)
+    issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
+    for table, frame in ((ISSUES, issues), (LABELS, labels), (DUPLICATES, duplicates), (GROUPS, groups.table)):
+        write_table(files.audit / f"{table.name}.parquet", frame, table)
+    write_json(files.audit / "summary.json", summarise(decided, issues, duplicates, labels, groups.unnamed, unknown))
+
+
+if __name__ == "__main__":
+    run_stage("audit", main)
