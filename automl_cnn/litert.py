@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.errors import ModelFileError
+from automl_cnn.quiet import native_messages_dropped
 
 
 class LiteModel:
@@ -38,7 +35,7 @@ class LiteModel:
         if content[4:8] != b"TFL3":
             raise self._error("a .tflite file", "other content", "Give the path of artifacts/quantized/model.tflite.")
         try:
-            with _without_stderr():
+            with native_messages_dropped():
                 self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -76,17 +73,3 @@ class LiteModel:
 
     def _error(self, expected: str, received: str, action: str) -> ModelFileError:
         return ModelFileError(self.where, expected=expected, received=received, action=action)
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Hold back the line that XNNPACK prints at every start; what goes wrong comes as an exception all the same."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -1,7 +1,6 @@
 """Search heads, augmentation and backbone on cached features, inside the time budget."""
 
-import os
-
+from automl_cnn.quiet import import_quietly
 from automl_cnn.search.inputs import data_digest, gather
 from automl_cnn.search.results import write_results
 from automl_cnn.search.space import head_space
@@ -11,7 +10,8 @@ from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stage.progress("loading TensorFlow", 0, 1)
+    import_quietly("keras")
     search = stage.params.search
     size_px = search.input_size_px or stage.params.data.working_size_px
     data = gather(stage.files, list(search.backbones), list(search.augmentations or ["none"]))

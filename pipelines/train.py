@@ -1,12 +1,12 @@
 """Fine-tune the best candidate of the search in Keras 3."""
 
-import os
-
+from automl_cnn.quiet import import_quietly
 from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stage.progress("loading TensorFlow", 0, 1)
+    import_quietly("keras")
     from automl_cnn.train.candidate import Candidate
     from automl_cnn.train.winner import train_winner
 

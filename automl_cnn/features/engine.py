@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from automl_cnn.artifacts import replacing
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.weights import Weights, assign_weights, digest, load_pretrained
+from automl_cnn.quiet import import_quietly, native_messages_dropped
 
 ENGINE_VERSION = 1
 BATCH = 8
@@ -88,6 +89,7 @@ def to_litert(model: Any) -> bytes:
     Returns:
         The .tflite file: uint8 images [8, H, W, 3] in, the model's output in float32 out.
     """
+    import_quietly("tensorflow")
     import tensorflow as tf
 
     @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])  # type: ignore[untyped-decorator]
@@ -96,11 +98,12 @@ def to_litert(model: Any) -> bytes:
 
     # Naming the Keras 3 model as trackable object keeps variables in the graph and the file computes NaN; without it
     # they are frozen into constants.
-    return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
+    with native_messages_dropped():
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
 
 
 def _convert(backbone: str, input_size_px: int, weights: Weights) -> bytes:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_quietly("keras")
     import keras
 
     from automl_cnn.models.classifier import build_embedder
