@@ -106,7 +106,6 @@ class TrainParams(Section):
     """Fine-tuning of the best candidate. What is None the preset decides."""
 
     epochs: Count | None = None
-    head_epochs: Annotated[int, Field(ge=0)] | None = None
     unfreeze_from_block: Annotated[int, Field(ge=1, le=8)] | None = None
     learning_rate: Positive | None = None
     batch_size: Count = 32

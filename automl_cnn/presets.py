@@ -1,7 +1,7 @@
 """What `search.preset` decides for every key that params.yaml leaves empty.
 
-quick keeps the demo under twelve minutes on two cores; balanced uses the backbones' native scale; best takes what it
-needs. Times were measured on two cores with EfficientNet-Lite0 (docs/user_guide.md has the table).
+quick keeps the demo under twelve minutes on two cores; balanced and best search three backbones on larger images
+(docs/user_guide.md has the table).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "input_size_px": 160,
             "augmentations": ["none", "flip"],
         },
-        "train": {"epochs": 5, "head_epochs": 1, "unfreeze_from_block": 6, "learning_rate": 4e-4},
+        "train": {"epochs": 8, "unfreeze_from_block": 6, "learning_rate": 4e-4},
         "quantize": {"steps": 40, "learning_rate": 2e-5},
     },
     "balanced": {
@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "input_size_px": 224,
             "augmentations": ["none", "flip", "crop"],
         },
-        "train": {"epochs": 10, "head_epochs": 1, "unfreeze_from_block": 5, "learning_rate": 4e-4},
+        "train": {"epochs": 10, "unfreeze_from_block": 5, "learning_rate": 4e-4},
         "quantize": {"steps": 120, "learning_rate": 2e-5},
     },
     "best": {
@@ -39,7 +39,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "input_size_px": 224,
             "augmentations": ["none", "flip", "crop"],
         },
-        "train": {"epochs": 25, "head_epochs": 2, "unfreeze_from_block": 3, "learning_rate": 4e-4},
+        "train": {"epochs": 25, "unfreeze_from_block": 3, "learning_rate": 4e-4},
         "quantize": {"steps": 400, "learning_rate": 2e-5},
     },
 }

@@ -49,7 +49,7 @@ def print_summary(artifacts: Path, console: Console | None = None) -> None:
     console.print()
     console.print(f"{metrics['test']['n']:,} test images")
     console.print(
-        f"model    {model['path']}, {model['size_bytes'] / 1e6:.2f} MB, "
+        f"model    {artifacts / model['path']}, {model['size_bytes'] / 1e6:.2f} MB, "
         f"{model['latency_ms_median']:.1f} ms an image (p95 {model['latency_ms_p95']:.1f} ms)"
     )
     console.print(f"report   {files.report / 'report.html'}")

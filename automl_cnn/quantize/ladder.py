@@ -13,7 +13,7 @@ from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses
 from automl_cnn.litert import LiteModel
 from automl_cnn.progress import Progress, silent
-from automl_cnn.quantize.gate import Rung
+from automl_cnn.quantize.gate import Rung, paired_drop
 from automl_cnn.quantize.images import Images, LabelledImages
 
 LATENCY_RUNS = 50
@@ -48,6 +48,7 @@ def measure(
         path=path.name,
         val_accuracy=float(np.mean(answers == labels)),
         val_log_loss=round(float(label_losses(labels, probabilities).mean()), 6),
+        val_drop_ci95=paired_drop(expected == labels, answers == labels),
         agreement=float(np.mean(answers == expected)),
         size_bytes=path.stat().st_size,
         latency_ms=measure_latency(path, LATENCY_RUNS, threads=1).median_ms,

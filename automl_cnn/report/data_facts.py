@@ -14,6 +14,7 @@ SAMPLES, SAMPLES_A_CLASS = 24, 6
 SUSPECTS, CLUSTERS = 12, 4
 SIDES = ("train", "validation", "test")
 CLASSES_BY_SIDE = 6  # more columns than that do not fit beside the others
+_OWN_SECTION = ("suspect_label", "exact_duplicate", "near_duplicate")  # shown with pictures further down
 _SEVERITIES = {"block": "left out", "warn": "look at it", "info": "for information"}
 
 
@@ -200,6 +201,7 @@ def _used(splits: pd.DataFrame) -> pd.DataFrame:
 def _issue_lines(issues: pd.DataFrame) -> tuple[IssueLine, ...]:
     order = {name: number for number, name in enumerate(_SEVERITIES)}
     lines = []
+    issues = issues[~issues["issue"].isin(_OWN_SECTION)]
     for (issue, severity), rows in issues.groupby(["issue", "severity"], sort=False):
         first = rows.iloc[0]
         lines.append(

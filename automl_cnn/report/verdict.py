@@ -85,7 +85,8 @@ def _suspected_labels(faults: FaultFacts, scores: ScoreFacts) -> Advice | None:
     if not faults.suspected:
         return None
     part = faults.suspected / faults.checked
-    among = f" Of the test mistakes, {scores.mistakes_suspected} are among them." if scores.mistakes_suspected else ""
+    shared = scores.mistakes_suspected
+    among = f" {counted(shared, 'test mistake')} {'is' if shared == 1 else 'are'} among them." if shared else ""
     return Advice(
         f"Check {counted(faults.suspected, 'label')} first.",
         f"{percent(part)} of the labels look wrong.{among} Enter verdicts in decisions.csv and run again.",

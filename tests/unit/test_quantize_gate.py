@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_cnn.quantize.gate import Rung, judge
+from automl_cnn.quantize.gate import Rung, judge, paired_drop
 
-FLOAT32 = Rung("float32", "float32.tflite", 0.900, 0.30, 1.0, 13_000_000, 20.0, 70, 1)
-FLOAT16 = Rung("float16", "float16.tflite", 0.900, 0.30, 1.0, 6_700_000, 20.0, 70, 1)
-PTQ = Rung("ptq_int8", "ptq_int8.tflite", 0.899, 0.31, 0.99, 3_960_000, 15.0, 0, 1)
-QAT = Rung("qat_int8", "qat_int8.tflite", 0.899, 0.31, 0.99, 3_970_000, 15.0, 0, 1)
+NOTHING_SHOWN = (-0.01, 0.012)  # an interval around zero
+FLOAT32 = Rung("float32", "float32.tflite", 0.900, 0.30, (-0.001, 0.001), 1.0, 13_000_000, 20.0, 70, 1)
+FLOAT16 = Rung("float16", "float16.tflite", 0.900, 0.30, (-0.001, 0.001), 1.0, 6_700_000, 20.0, 70, 1)
+PTQ = Rung("ptq_int8", "ptq_int8.tflite", 0.899, 0.31, NOTHING_SHOWN, 0.99, 3_960_000, 15.0, 0, 1)
+QAT = Rung("qat_int8", "qat_int8.tflite", 0.899, 0.31, NOTHING_SHOWN, 0.99, 3_970_000, 15.0, 0, 1)
 
 
 def shipped(*rungs: Rung, max_drop: float = 0.003) -> Rung:
@@ -20,16 +23,34 @@ def shipped(*rungs: Rung, max_drop: float = 0.003) -> Rung:
     return winner
 
 
-def test_an_int8_file_that_loses_more_than_max_drop_does_not_ship() -> None:
-    bad = replace(QAT, val_accuracy=0.896)
-    judged = judge([FLOAT32, FLOAT16, bad, replace(PTQ, val_accuracy=0.890)], 0.003)
+def test_an_int8_file_that_is_shown_to_lose_more_than_max_drop_does_not_ship() -> None:
+    bad = replace(QAT, val_accuracy=0.880, val_drop_ci95=(0.008, 0.032))
+    judged = judge([FLOAT32, FLOAT16, bad, replace(PTQ, val_accuracy=0.870, val_drop_ci95=(0.01, 0.05))], 0.003)
     assert [rung.rung for rung in judged if rung.shipped] == ["float16"]
-    assert "loses 0.0040 of validation accuracy, more than quantize.max_drop 0.003" in judged[2].reason
+    assert "loses 0.0200 of validation accuracy (95 % interval 0.0080 to 0.0320)" in judged[2].reason
     assert judged[2].reason in judged[1].reason, "float16 says why it had to step in"
 
 
-def test_an_int8_file_at_the_gate_exactly_ships() -> None:
-    assert shipped(FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.897)).rung == "qat_int8"
+def test_a_loss_that_can_be_chance_is_not_called_a_loss() -> None:
+    assert shipped(FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.890, val_drop_ci95=(-0.004, 0.024))).rung == "qat_int8"
+
+
+def test_four_images_lost_of_four_hundred_can_be_chance_and_forty_of_four_thousand_cannot() -> None:
+    reference = np.ones(400, np.bool_)
+    flipped = np.arange(400) >= 4
+    low, high = paired_drop(reference, flipped)
+    assert low < 0.003 < high
+    low, _ = paired_drop(np.tile(reference, 10), np.tile(flipped, 10))
+    assert low > 0.003
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300))
+def test_the_paired_interval_holds_the_difference_and_turns_with_the_sides(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = (np.array(side, np.bool_) for side in zip(*pairs, strict=True))
+    low, high = paired_drop(first, second)
+    assert -1 <= low <= first.mean() - second.mean() + 1e-9
+    assert high >= first.mean() - second.mean() - 1e-9
+    assert paired_drop(second, first) == pytest.approx((-high, -low))
 
 
 def test_the_more_accurate_int8_file_ships_whatever_its_name() -> None:
@@ -57,22 +78,23 @@ def test_float32_ships_when_nothing_else_could_be_made() -> None:
 
 
 @given(
-    accuracies=st.lists(st.integers(0, 400).map(lambda right: right / 400), min_size=2, max_size=2),
+    lows=st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=2),
     float_tensors=st.lists(st.sampled_from([0, 0, 3]), min_size=2, max_size=2),
-    max_drop=st.floats(0, 1),
+    max_drop=st.floats(0, 0.2),
 )
-def test_exactly_one_file_ships_and_never_an_int8_one_below_the_gate(
-    accuracies: list[float], float_tensors: list[int], max_drop: float
+def test_exactly_one_file_ships_and_never_an_int8_one_beyond_the_gate(
+    lows: list[float], float_tensors: list[int], max_drop: float
 ) -> None:
     int8 = [
-        replace(rung, val_accuracy=accuracy, float_tensors=count)
-        for rung, accuracy, count in zip((PTQ, QAT), accuracies, float_tensors, strict=True)
+        replace(rung, val_accuracy=0.9 - low, val_drop_ci95=(low, low + 0.02), float_tensors=count)
+        for rung, low, count in zip((PTQ, QAT), lows, float_tensors, strict=True)
     ]
     judged = judge([FLOAT32, FLOAT16, *int8], max_drop)
     (winner,) = (rung for rung in judged if rung.shipped)
     assert all(rung.reason for rung in judged)
     if winner.rung.endswith("int8"):
-        assert winner.val_accuracy >= 0.9 - max_drop - 1e-9
+        assert winner.val_drop_ci95 is not None
+        assert winner.val_drop_ci95[0] <= max_drop + 1e-9
         assert winner.float_tensors == 0
     else:
         assert winner.rung == "float16"
