@@ -179,8 +179,8 @@ def read_split(files: Files, params: Params) -> SplitFacts:
         )  # fmt: skip
     column = params.data.group_column
     names = {
-        "column": f"the column {column}" if column else "", "folder": "their folder",
-        "pattern": f"the pattern {params.split.pattern}", "duplicates": "being duplicates",
+        "column": f"share the column {column}" if column else "", "folder": "share a folder",
+        "pattern": f"agree in the pattern {params.split.pattern}", "duplicates": "are duplicates",
     }  # fmt: skip
     return SplitFacts(
         sides=tuple(sides),
@@ -216,11 +216,11 @@ def _issue_lines(issues: pd.DataFrame) -> tuple[IssueLine, ...]:
 def _cluster_pictures(
     duplicates: pd.DataFrame, labels: pd.DataFrame, thumbnails: Thumbnails
 ) -> tuple[tuple[Picture, ...], ...]:
-    """Two images each of a few clusters; with a conflict, two that bear different labels."""
+    """Two images each of a few clusters, conflicts and large ones first; of a conflict two with different labels."""
     given = duplicates.merge(labels[["image_id", "label"]], on="image_id", how="left").fillna({"label": ""})
-    order = given.groupby("cluster")["label_conflict"].max().sort_values(ascending=False, kind="stable").index
+    clusters = given.groupby("cluster").agg(conflict=("label_conflict", "max"), size=("image_id", "size"))
     shown = []
-    for cluster in order[:CLUSTERS]:
+    for cluster in clusters.sort_values(["conflict", "size"], ascending=False, kind="stable").index[:CLUSTERS]:
         rows = given[given["cluster"] == cluster].sort_values("path")
         first = rows.iloc[0]
         others = rows[rows["label"] != first["label"]] if first["label_conflict"] else rows[1:]

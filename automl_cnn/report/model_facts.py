@@ -60,8 +60,9 @@ class TrainingFacts:
 
 @dataclass(frozen=True)
 class RungLine:
-    """One file that could have shipped; numbers are None where it could not be made, and `reason` says why."""
+    """One file that could have shipped, `name` in words; numbers are None where it could not be made, and `reason` says why."""
 
+    rung: str
     name: str
     val_accuracy: float | None
     size_bytes: int | None
@@ -140,6 +141,7 @@ def read_ladder(files: Files) -> tuple[RungLine, ...]:
     """
     return tuple(
         RungLine(
+            rung=rung["rung"],
             name=RUNG_NAMES.get(rung["rung"], rung["rung"]),
             val_accuracy=rung.get("val_accuracy"),
             size_bytes=rung.get("size_bytes"),
