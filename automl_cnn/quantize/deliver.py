@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,13 +17,12 @@ from automl_cnn.config import Params, QuantizeParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError, QuantizeError
-from automl_cnn.litert import LiteModel
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges
 from automl_cnn.quantize.gate import FLOAT16, FLOAT32, PTQ_INT8, QAT_INT8, Rung, judge
 from automl_cnn.quantize.images import LabelledImages, StoredImages
-from automl_cnn.quantize.ladder import measure, run_all
-from automl_cnn.quantize.qat import QatSettings, draw_batches, mix_targets, train_simulated
+from automl_cnn.quantize.ladder import load, measure, run_all, validation_rank
+from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
 
 COPIED = ("labels.txt", "preprocessing.json")
@@ -82,7 +80,9 @@ def write_ladder(
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
     with replacing_folder(files.quantized) as folder:
-        rungs = climb(folder, _exports(twin, calibration, training, params, folder, progress), validation, progress)
+        rungs = climb(
+            folder, _exports(twin, calibration, training, validation, params, folder, progress), validation, progress
+        )
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
@@ -96,6 +96,7 @@ def _exports(
     twin: Any,
     calibration: NDArray[np.uint8],
     training: LabelledImages,
+    validation: LabelledImages,
     params: QuantizeParams,
     folder: Path,
     progress: Progress,
@@ -107,7 +108,9 @@ def _exports(
         FLOAT32: partial(export.export_float32, twin),
         FLOAT16: partial(export.export_float16, twin),
         PTQ_INT8: partial(export.export_ptq_int8, twin, calibration),
-        QAT_INT8: partial(_train_int8, twin, calibration, training, params, folder / f"{FLOAT32}.tflite", progress),
+        QAT_INT8: partial(
+            _train_int8, twin, calibration, training, validation, params, folder / f"{FLOAT32}.tflite", progress
+        ),
     }
 
 
@@ -136,6 +139,7 @@ def _train_int8(
     twin: Any,
     calibration: NDArray[np.uint8],
     training: LabelledImages,
+    validation: LabelledImages,
     params: QuantizeParams,
     teacher: Path,
     progress: Progress,
@@ -147,13 +151,15 @@ def _train_int8(
     assert params.learning_rate is not None
     settings = QatSettings(params.steps, params.batch_size, params.learning_rate, params.seed)
     simulated = simulate_int8(twin, observe_ranges(twin, calibration, progress))
+    if not params.steps:
+        return export_qat_int8(simulated)
     batches = draw_batches(len(training.labels), settings)
     targets = np.zeros((len(training.labels), twin.output_shape[-1]), np.float32)
-    if seen := np.unique(batches).tolist():
-        # Asked once and through LiteRT: three times as fast as Keras, and only for images that training will see.
-        answers = run_all(
-            LiteModel(teacher, threads=os.cpu_count() or 1), training.images, seen, "asking the float network", progress
-        )
-        targets[seen] = mix_targets(answers, training.labels[seen])
-    train_simulated(simulated, training.images, targets, batches, settings.learning_rate, progress)
-    return export_qat_int8(simulated)
+    # Asked once and through LiteRT: three times as fast as Keras, and only for images that training will see.
+    seen = np.unique(batches).tolist()
+    answers = run_all(load(teacher), training.images, seen, "asking the float network", progress)
+    targets[seen] = mix_targets(answers, training.labels[seen])
+    steps = train_simulated(simulated, training.images, targets, batches, settings.learning_rate, progress)
+    # Late checkpoints differ by the rounding of a few weights, which on a small validation set is worth a few images.
+    files = (export_qat_int8(simulated) for done in steps if done in checkpoints(params.steps))
+    return max(files, key=partial(validation_rank, validation=validation, progress=progress))

@@ -39,7 +39,7 @@ def measure(
     Raises:
         ModelFileError: the file cannot be run.
     """
-    model, labels = LiteModel(path, threads=os.cpu_count() or 1), validation.labels
+    model, labels = load(path), validation.labels
     probabilities = run_all(model, validation.images, range(len(labels)), f"measuring {path.stem}", progress)
     answers = probabilities.argmax(axis=1)
     expected = answers if reference is None else reference.argmax(axis=1)
@@ -56,6 +56,19 @@ def measure(
         partitions=count_partitions(model),
     )
     return rung, probabilities
+
+
+def validation_rank(content: bytes, validation: LabelledImages, progress: Progress = silent) -> tuple[float, float]:
+    """What the gate looks at, the better file has the greater: validation accuracy, then minus the log loss."""
+    labels = validation.labels
+    probabilities = run_all(load(content), validation.images, range(len(labels)), "measuring a checkpoint", progress)
+    accuracy = float(np.mean(probabilities.argmax(axis=1) == labels))
+    return accuracy, -float(label_losses(labels, probabilities).mean())
+
+
+def load(source: Path | bytes) -> LiteModel:
+    """A .tflite file on all cores."""
+    return LiteModel(source, threads=os.cpu_count() or 1)
 
 
 def run_all(

@@ -5,6 +5,7 @@ Source: Jacob et al. 2018 for the simulation; Hinton et al. 2015 for soft target
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,11 @@ def draw_batches(images: int, settings: QatSettings) -> NDArray[np.int64]:
     return rows.astype(np.int64).reshape(settings.steps, settings.batch_size)
 
 
+def checkpoints(steps: int) -> set[int]:
+    """After which steps a file is made: from the middle on, where the learning rate has begun to fall."""
+    return {-(-steps * quarter // 4) for quarter in (2, 3, 4)}
+
+
 def mix_targets(
     teacher: NDArray[np.float32], labels: NDArray[np.int64], share: float = TEACHER_SHARE
 ) -> NDArray[np.float32]:
@@ -80,8 +86,10 @@ def train_simulated(
     batches: NDArray[np.int64],
     learning_rate: float,
     progress: Progress = silent,
-) -> None:
-    """Train in place; activation ranges stay as calibrated, kernel ranges follow the kernels.
+) -> Iterator[int]:
+    """Train in place, one step each time the next value is asked for.
+
+    Activation ranges stay as calibrated, kernel ranges follow the kernels.
 
     Args:
         simulated: from `scheme.simulate_int8`.
@@ -90,6 +98,8 @@ def train_simulated(
         batches: from `draw_batches`.
         learning_rate: of the first step; a half cosine brings it to zero.
         progress: told about every step, with the loss.
+    Yields:
+        Number of steps done: 1 … len(batches).
     Raises:
         QuantizeError: the loss is not a finite number; names the step.
     """
@@ -122,6 +132,7 @@ def train_simulated(
                 action=f"Lower it in params.yaml; it is {learning_rate:g}.",
             )  # fmt: skip
         progress("quantization-aware training", done, len(batches), f"loss {loss:.3f}")
+        yield done
 
 
 def trained_variables(simulated: Any, from_block: int = TRAINED_FROM_BLOCK) -> list[Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from automl_cnn.errors import QuantizeError
 from automl_cnn.quantize.calibrate import choose_calibration
-from automl_cnn.quantize.qat import QatSettings, draw_batches, mix_targets
+from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets
 
 SIZES = st.lists(st.integers(1, 40), min_size=2, max_size=6)
 
@@ -57,3 +57,9 @@ def test_no_image_is_trained_on_again_before_every_other_was(images: int, steps:
 def test_targets_stand_between_the_float_network_and_the_labels() -> None:
     mixed = mix_targets(np.array([[0.9, 0.1], [0.5, 0.5]], np.float32), np.array([1, 0]), share=0.5)
     np.testing.assert_allclose(mixed, [[0.45, 0.55], [0.75, 0.25]])
+
+
+@given(steps=st.integers(1, 2000))
+def test_the_last_step_is_always_a_checkpoint_and_none_lies_in_the_first_half(steps: int) -> None:
+    assert steps in checkpoints(steps)
+    assert min(checkpoints(steps)) >= steps / 2
