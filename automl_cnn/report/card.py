@@ -57,8 +57,8 @@ def _scores(facts: Facts) -> list[str]:
     scores, test, twin, change = facts.scores, facts.scores.test, facts.scores.twin, facts.scores.difference
     low, high = change["accuracy_ci95"]
     lines = [
-        f"The shipped file on {counted(test['n'], 'test image')} that no training and no choice had used. Intervals are 95 %, "
-        f"from {scores.resamples:,} resamples of {counted(scores.groups, 'group')} of images that stay together.",
+        f"The shipped file on {counted(test['n'], 'test image')} that no training and no choice had used. Intervals "
+        f"are 95 %, by resampling {counted(scores.groups, 'group')} {scores.resamples:,} times.",
         "",
         "| | shipped file | 95 % interval | float model |",
         "|---|---|---|---|",

@@ -60,7 +60,7 @@ class TrainingFacts:
 
 @dataclass(frozen=True)
 class RungLine:
-    """One file that could have shipped, `name` in words; numbers are None where it could not be made, and `reason` says why."""
+    """One file that could have shipped; numbers are None where it could not be made, `name` is in words."""
 
     rung: str
     name: str
