@@ -90,8 +90,10 @@ def apply_decisions(manifest: pd.DataFrame, decisions: pd.DataFrame) -> tuple[pd
         beside it; and the hashes that no file of the manifest has, sorted.
     """
     verdicts = decisions.set_index("sha256")
-    decision = manifest["sha256"].map(verdicts["decision"]).fillna("").astype(str)
-    new_label = manifest["sha256"].map(verdicts["new_label"]).fillna("").astype(str)
+    decision, new_label = (
+        pd.Series([known.get(key, "") for key in manifest["sha256"]], index=manifest.index, dtype="str")
+        for known in (verdicts["decision"].to_dict(), verdicts["new_label"].to_dict())
+    )
     decided = manifest.assign(
         label=manifest["label"].where(decision != "relabel", new_label),
         decision=decision,

@@ -156,7 +156,9 @@ def _judge(
         suggested = np.where(judged, others.argmax(axis=1), given)
         p_suggested[judged] = others.max(axis=1)[judged]
         flagged = judged & _confidently_other(known, given, judged) & (others.max(axis=1) > known[rows, given])
-    score = np.log(np.maximum(p_suggested, _SMALLEST)) - np.log(np.maximum(p_given, _SMALLEST))
+    # six digits are the same on every machine
+    p_given, p_suggested = np.round(p_given, 6), np.round(p_suggested, 6)
+    score = np.round(np.log(np.maximum(p_suggested, _SMALLEST)) - np.log(np.maximum(p_given, _SMALLEST)), 6)
     return pd.DataFrame({
         "image_id": images["image_id"].to_numpy(), "path": images["path"].to_numpy(),
         "label": classes[given].astype(object), "suggested_label": classes[suggested].astype(object),

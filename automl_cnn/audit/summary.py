@@ -25,9 +25,9 @@ def duplicate_issues(duplicates: pd.DataFrame, images: int) -> list[dict[str, An
     for cluster, members in duplicates.groupby("cluster", sort=True):
         for row in members.to_dict("records"):
             exact = row["method"] in ("sha256", "pixels")
-            words = f"{'the same picture as' if exact else 'nearly the same picture as'} {len(members) - 1} other(s)"
+            words = f"{'one picture' if exact else 'nearly one picture'} in {len(members)} files"
             if row["label_conflict"]:
-                words += " under another label"
+                words += " under different labels"
             rows.append(
                 issue_row(row, "exact_duplicate" if exact else "near_duplicate",
                           "warn" if row["label_conflict"] else "info", f"{words}, cluster {cluster}", row["distance"])
@@ -121,7 +121,7 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
     classes, kinds = summary["classes"]["images"], summary["issues"]["by_kind"]
     said = []
     if broken := kinds.get("broken", 0):
-        said.append(f"{broken:,} of {len(decided):,} files cannot be used; issues.parquet says why.")
+        said.append(f"Files that cannot be used: {broken:,} of {len(decided):,}; issues.parquet says why.")
     if len(classes) < 2:
         said.append("There are fewer than two classes; nothing can be learned.")
     if small := [name for name, images in classes.items() if images < SMALL_CLASS_IMAGES]:
@@ -132,7 +132,7 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         ratio = max(classes.values()) / min(classes.values())
         said.append(f"The largest class has {ratio:.0f} times the images of the smallest.")
     if conflicts := summary["duplicates"]["label_conflicts"]:
-        said.append(f"{conflicts:,} clusters of duplicates carry more than one label.")
+        said.append(f"Duplicates under different labels: {_plural(conflicts, 'cluster')}.")
     if kinds.get("large_cluster"):
         said.append(
             f"The largest cluster of duplicates holds {summary['duplicates']['largest_cluster']:,} images, more than "
@@ -140,14 +140,20 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         )
     if flagged := summary["labels"]["flagged"]:
         said.append(
-            f"{flagged:,} labels look wrong ({summary['labels']['flagged_share']:.1%}); labels.parquet ranks them."
+            f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); labels.parquet ranks them."
         )
     if unknown := summary["decisions"]["unknown"]:
-        said.append(f"{unknown:,} lines of decisions.csv are about images that are not here.")
+        said.append(f"About images that are not here: {_plural(unknown, 'line')} of decisions.csv.")
     said += [
-        f"{count:,} images have no {source}; they count as groups of one." for source, count in unnamed.items() if count
+        f"Without a {source}, and so in a group of their own: {_plural(count, 'image')}."
+        for source, count in unnamed.items()
+        if count and source != "folder"
     ]
     return said
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _counts(values: pd.Series) -> dict[str, int]:
