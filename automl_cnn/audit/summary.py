@@ -140,7 +140,7 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         )
     if flagged := summary["labels"]["flagged"]:
         said.append(
-            f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); labels.parquet ranks them."
+            f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); see labels.parquet."
         )
     if unknown := summary["decisions"]["unknown"]:
         said.append(f"About images that are not here: {_plural(unknown, 'line')} of decisions.csv.")
