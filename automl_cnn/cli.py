@@ -38,7 +38,7 @@ def sample(name: str, folder: Path) -> None:
     """Write a sample data set as class folders.
 
     elpv: 2,624 solar cells, functional or defective (CC BY-NC-SA 4.0, not for commercial use).
-    digits: 1,797 handwritten digits, small and free of conditions.
+    digits: 1,797 handwritten digits, small (UCI, CC BY 4.0).
     """
     from automl_cnn.data.samples import write_digits, write_elpv
 
