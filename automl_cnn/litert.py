@@ -71,5 +71,11 @@ class LiteModel:
         """Names of the dtypes of all tensors in the file, in order; 'float32' among them means it is not fully int8."""
         return [np.dtype(tensor["dtype"]).name for tensor in self._interpreter.get_tensor_details()]
 
+    def partitions(self) -> int | None:
+        """In how many pieces XNNPACK runs the graph; None when it does not run it at all."""
+        # told nowhere else: the nodes that a delegate took over are followed by one DELEGATE
+        operators = self._interpreter._get_ops_details()
+        return sum(operator["op_name"] == "DELEGATE" for operator in operators) or None
+
     def _error(self, expected: str, received: str, action: str) -> ModelFileError:
         return ModelFileError(self.where, expected=expected, received=received, action=action)

@@ -1,26 +1,17 @@
 """Shrink the trained model: four files measured on validation, one of them ships."""
 
 import os
-from importlib import import_module
 
-# Before anything imports TensorFlow: the quantization library knows tf_keras alone.
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
+from automl_cnn.quiet import import_quietly
 from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    import absl.logging
-
-    from automl_cnn.quantize.deliver import quantize_winner
-    from automl_cnn.quantize.quiet import native_messages_dropped
-
-    absl.logging.set_verbosity(absl.logging.ERROR)
+    # Before anything imports TensorFlow: the quantization library knows tf_keras alone.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     stage.progress("loading TensorFlow", 0, 1)
-    with native_messages_dropped():
-        import_module("tensorflow_model_optimization")
-    stage.progress("loading TensorFlow", 1, 1)
+    import_quietly("tensorflow_model_optimization")
+    from automl_cnn.quantize.deliver import quantize_winner
 
     for rung in quantize_winner(stage.params, stage.files, stage.progress):
         if rung.error:

@@ -81,7 +81,7 @@ def out_of_fold_probabilities(
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     classes = int(given.max()) + 1 if len(given) else 0
     probabilities = np.full((len(given), classes), np.nan)

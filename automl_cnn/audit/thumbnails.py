@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 from scipy.linalg import solve_triangular
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from automl_cnn.audit.files import content_boxes
 from automl_cnn.data.store import ImageStore

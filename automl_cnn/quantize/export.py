@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.errors import QuantizeError
-from automl_cnn.quantize.quiet import native_messages_dropped
+from automl_cnn.quiet import native_messages_dropped
 
 
 def export_float32(twin: Any) -> bytes:

@@ -18,7 +18,6 @@ from automl_cnn.quantize.images import Images, LabelledImages
 
 LATENCY_RUNS = 50
 READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
-DELEGATE = "DELEGATE"
 
 
 def measure(
@@ -53,7 +52,7 @@ def measure(
         size_bytes=path.stat().st_size,
         latency_ms=measure_latency(path, LATENCY_RUNS, threads=1).median_ms,
         float_tensors=model.tensor_dtypes().count("float32"),
-        partitions=count_partitions(model),
+        partitions=model.partitions(),
     )
     return rung, probabilities
 
@@ -80,10 +79,3 @@ def run_all(
         answers += [model.run(image[None]) for image in images[np.asarray(rows[start : start + READ_AT_ONCE])]]
         progress(label, len(answers), len(rows))
     return np.concatenate(answers)
-
-
-def count_partitions(model: LiteModel) -> int | None:
-    """In how many pieces XNNPACK runs the graph; None when it does not run it at all."""
-    # The interpreter tells its plan nowhere else: the nodes that a delegate took over are followed by one DELEGATE.
-    operators = model._interpreter._get_ops_details()
-    return sum(operator["op_name"] == DELEGATE for operator in operators) or None

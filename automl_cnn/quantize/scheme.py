@@ -1,8 +1,9 @@
-"""How int8 arithmetic is simulated: a tfmot scheme that rounds exactly where TFLite rounds.
+"""How int8 arithmetic is simulated: a tfmot scheme that quantizes what TFLite quantizes, in the same ranges.
 
 It differs from the library's default in four ways, each of which cost accuracy or made simulation and file disagree:
 activations keep the ranges that calibration found; depthwise kernels have a scale a channel; kernels of layers whose
-ReLU is a layer of its own are quantized too; the input is 0…255 with scale 1 and zero point 0.
+ReLU is a layer of its own are quantized too; the input is 0…255 with scale 1 and zero point 0. What stays different:
+the file rounds biases to int32 and the simulation does not, so single outputs can differ by a step.
 
 Source: Jacob et al. 2018 (arXiv 1712.05877); TFLite 8-bit quantization specification.
 """
