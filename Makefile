@@ -17,8 +17,8 @@ demo: .venv/demo.stamp
 	$(BIN)/automl-cnn run
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest tests/unit
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest -n auto tests/integration
 	$(BIN)/python -m pytest tests/e2e
 
 lint: .venv/dev.stamp

@@ -6,7 +6,9 @@ import hashlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Generator
@@ -25,7 +27,7 @@ from automl_cnn.errors import DataError
 if TYPE_CHECKING:
     from automl_cnn.config import Resize
 
-_CHUNK_FILES = 16  # 2.4 MB through the pipe at 224 px, 50 MB at 1024
+_CHUNK_FILES = 16  # 2.4 MB at 224 px, 50 MB at 1024
 _INLINE_BELOW = 64  # two new processes take longer to start than this many files to decode
 _MAX_FILE_BYTES = 2**31  # a larger file is hashed piecewise and not read into memory
 
@@ -86,22 +88,23 @@ def decode_files(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker)
     delivered = 0
-    try:
-        waiting: deque[Future[list[Decoded]]] = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(_decode_chunk, root, chunk, settings))
-            if len(waiting) > workers + 2:
-                results = waiting.popleft().result()
+    with tempfile.TemporaryDirectory(prefix="automl-cnn-") as folder:
+        try:
+            waiting: deque[Future[Path]] = deque()
+            for number, chunk in enumerate(chunks):
+                waiting.append(pool.submit(_decode_chunk, root, chunk, settings, Path(folder) / str(number)))
+                if len(waiting) > workers + 2:
+                    results = _collect(waiting.popleft())
+                    delivered += len(results)
+                    yield from results
+            for future in waiting:
+                results = _collect(future)
                 delivered += len(results)
                 yield from results
-        for future in waiting:
-            results = future.result()
-            delivered += len(results)
-            yield from results
-    except BrokenProcessPool:
-        raise _worker_died(paths[delivered]) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        except BrokenProcessPool:
+            raise _worker_died(paths[delivered]) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def available_cpus() -> int:
@@ -134,8 +137,22 @@ def decode_file(root: Path, path: str, settings: DecodeSettings) -> Decoded:
     return facts, image.pixels
 
 
-def _decode_chunk(root: Path, paths: list[str], settings: DecodeSettings) -> list[Decoded]:
-    return [decode_file(root, path, settings) for path in paths]
+def _decode_chunk(root: Path, paths: list[str], settings: DecodeSettings, target: Path) -> Path:
+    """Decode into a file and return its path alone.
+
+    A worker that is killed while megabytes are in the pool's pipe leaves the parent reading the rest for ever; a
+    message this short is in the pipe as a whole or not at all.
+    """
+    with target.open("wb") as file:
+        pickle.dump([decode_file(root, path, settings) for path in paths], file, protocol=5)
+    return target
+
+
+def _collect(future: Future[Path]) -> list[Decoded]:
+    target = future.result()
+    results: list[Decoded] = pickle.loads(target.read_bytes())  # noqa: S301  our own worker wrote it
+    target.unlink()
+    return results
 
 
 def _start_worker() -> None:
