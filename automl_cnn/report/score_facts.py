@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from automl_cnn.artifacts import LABELS, PREDICTIONS, Files, read_json, read_table
+from automl_cnn.evaluate.metrics import ClassScore
 from automl_cnn.report.charts import reliability_chart
 from automl_cnn.report.model_facts import RUNG_NAMES
 from automl_cnn.report.thumbnails import Picture, Thumbnails
@@ -17,17 +18,6 @@ from automl_cnn.report.wording import percent
 MISTAKES = 24
 MATRIX_CLASSES = 15  # a larger matrix is unreadable; the most confused pairs are listed instead
 PAIRS = 15
-
-
-@dataclass(frozen=True)
-class ClassLine:
-    """One class on the test split, shares in 0…1, support in images."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class ScoreFacts:
     resamples: int
     majority: str
     majority_share: float
-    classes: tuple[ClassLine, ...]
+    classes: tuple[ClassScore, ...]
     labels: tuple[str, ...]
     matrix: tuple[tuple[Cell, ...], ...]
     pairs: tuple[Pair, ...]
@@ -101,7 +91,7 @@ def read_scores(files: Files, thumbnails: Thumbnails) -> ScoreFacts:
     predictions = read_table(files.evaluation / "predictions.parquet", PREDICTIONS)
     bins = pd.read_csv(files.evaluation / "calibration.csv")
     frequent = predictions["label"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    classes = [ClassLine(**line) for line in metrics["test"]["per_class"]]
+    classes = [ClassScore(**line) for line in metrics["test"]["per_class"]]
     names = tuple(line.label for line in classes)
     wrong = _mistakes(files, predictions)
     machine = latency["machine"]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from report_run import write_report_run
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "from_folder_to_model.ipynb"

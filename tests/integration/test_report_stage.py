@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from report_run import INPUT_PX, WORKING_PX, write_report_run
 
 SCRIPT = Path(__file__).parents[2] / "pipelines" / "report.py"

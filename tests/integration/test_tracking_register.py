@@ -13,9 +13,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # colour_run.py serves the unit and the integration tests
-
 from colour_run import write_colour_run
 
 from automl_cnn.artifacts import Files, read_json, write_json

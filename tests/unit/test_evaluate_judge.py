@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # colour_run.py serves the unit and the integration tests
-
 from colour_model import LABELS, colour_model
 from colour_run import write_colour_run
 

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from report_run import INPUT_PX, WORKING_PX, write_report_run
 
 from automl_cnn.artifacts import read_json, write_json

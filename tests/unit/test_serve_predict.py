@@ -10,11 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # colour_model.py serves the unit and the integration tests
-
 from colour_model import LABELS, colour_model
+from PIL import Image
 
 from automl_cnn.errors import DataError, ModelFileError
 from automl_cnn.serve.predict import Predictor
