@@ -8,6 +8,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PRESET ?=
+comma := ,
+# Bytecode on all cores afterwards: pip compiles one file after the other. A few packages carry files that are no Python 3.
+install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '$(1)' && \
+  { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
 
 .PHONY: demo test lint ui clean
 
@@ -40,9 +44,9 @@ clean:
 	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv .venv; }
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[samples]'
+	$(call install,.[samples])
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[samples,dev]'
+	$(call install,.[samples$(comma)dev])
 	touch $@ .venv/demo.stamp
