@@ -21,6 +21,7 @@ SMALL = (
     "search.budget_minutes=0.6",
     "search.max_trials=5",
     "search.objective=accuracy",
+    "search.augmentations=[none]",
     "train.epochs=2",
     "quantize.steps=2",
     "quantize.calibration_images=64",
