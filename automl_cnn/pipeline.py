@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def run_pipeline(project: Path) -> int:
     """
     load_params(project / "params.yaml")
     _prepare_dvc(project)
+    drop_stale_locks(project / ".dvc" / "tmp" / "rwlock")
     marker = project / USER_ERROR
     marker.unlink(missing_ok=True)
     code = _dvc(project, "repro")
@@ -43,6 +45,30 @@ def _prepare_dvc(project: Path) -> None:
         if not local.exists() or "no_scm" not in local.read_text(encoding="utf-8"):
             with local.open("a", encoding="utf-8") as file:
                 file.write("[core]\n    no_scm = true\n")
+
+
+def drop_stale_locks(path: Path) -> None:
+    """Remove DVC's lock file if every process named in it has ended.
+
+    DVC itself takes a killed process that nobody has collected yet for a living one, and refuses to run.
+    """
+    try:
+        holders = {int(pid) for pid in re.findall(r'"pid":\s*(\d+)', path.read_text(encoding="utf-8"))}
+    except OSError:
+        return
+    if not any(_is_running(pid) for pid in holders):
+        path.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except ProcessLookupError:
+        return False
+    except (OSError, IndexError):  # not ours to signal, or a system without /proc: it is there
+        return True
+    return state != "Z"
 
 
 def _dvc(project: Path, *arguments: str) -> int:
