@@ -61,10 +61,3 @@ def load_images(store: ImageStore, rows: NDArray[np.int64], input_size_px: int) 
         for offset, pixels in enumerate(store.read(rows[start : start + 64])):
             images[start + offset] = shrink(pixels, input_size_px)
     return images
-
-
-def load_split(files: Files, split: str, input_size_px: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Images uint8 [n, H, W, 3], labels int64 [n] and image ids of one side of the split."""
-    rows = split_rows(files, split)
-    store = ImageStore.open(files.images)
-    return load_images(store, rows.store_rows, input_size_px), rows.labels, rows.table["image_id"].tolist()

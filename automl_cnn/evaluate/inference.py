@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.decode import shrink
+from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError
 from automl_cnn.litert import LiteModel
@@ -39,7 +39,7 @@ def predict_rows(
     Raises:
         ModelFileError: the file is missing, damaged, or of another input or output shape.
     """
-    interpreter = LiteModel(model, threads=os.cpu_count() or 1)
+    interpreter = LiteModel(model, threads=available_cpus())
     expected = (1, input_size_px, input_size_px, 3)
     if interpreter.input_shape != expected or interpreter.input_dtype != np.uint8:
         raise ModelFileError(

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.artifacts import read_json, replacing, write_json
+from automl_cnn.artifacts import replacing, write_json
 from automl_cnn.data.augment import VIEWS, cached_view
-from automl_cnn.data.decode import shrink
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ArtifactError
 from automl_cnn.features.engine import FeatureEngine, build_engine
@@ -102,9 +102,9 @@ def read_features(folder: Path, policy: str = "base", view: int = 0) -> NDArray[
     return values
 
 
-def store_of(folder: Path) -> str:
-    """The digest of the image store that the features in `folder` belong to."""
-    return str(read_json(folder / "features.json")["store"])
+def read_views(folder: Path, policy: str) -> list[NDArray[np.float16]]:
+    """The images' own features and those of every cached view of a policy, one array [n, d] each, the images first."""
+    return [read_features(folder), *(read_features(folder, policy, view) for view in range(VIEWS[policy]))]
 
 
 def _file_name(policy: str, view: int) -> str:
@@ -118,10 +118,10 @@ def _embed_store(
 
     def load(start: int) -> NDArray[np.uint8]:
         rows = np.arange(start, min(start + CHUNK, len(store)))
-        images = [shrink(pixels, size_px) for pixels in store.read(rows)]
-        if policy != "base":
-            images = [cached_view(pixels, policy, view, int(row)) for pixels, row in zip(images, rows, strict=True)]
-        return np.stack(images)
+        images = load_images(store, rows, size_px)
+        if policy == "base":
+            return images
+        return np.stack([cached_view(pixels, policy, view, int(row)) for pixels, row in zip(images, rows, strict=True)])
 
     starts = range(0, len(store), CHUNK)
     parts = []

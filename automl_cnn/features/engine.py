@@ -5,7 +5,6 @@ Built once with TensorFlow, then kept by content; a run that finds it never impo
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing
+from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.weights import Weights, assign_weights, digest, load_pretrained
 from automl_cnn.quiet import import_quietly, native_messages_dropped
@@ -32,7 +32,7 @@ class FeatureEngine:
     """
 
     def __init__(self, source: Path | bytes, threads: int | None = None) -> None:
-        self._model = LiteModel(source, threads=threads or len(os.sched_getaffinity(0)))
+        self._model = LiteModel(source, threads=threads or available_cpus())
         self._batch = self._model.input_shape[0]
         self.output_shape = self._model.output_shape[1:]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses
 from automl_cnn.litert import LiteModel
@@ -67,7 +67,7 @@ def validation_rank(content: bytes, validation: LabelledImages, progress: Progre
 
 def load(source: Path | bytes) -> LiteModel:
     """A .tflite file on all cores."""
-    return LiteModel(source, threads=os.cpu_count() or 1)
+    return LiteModel(source, threads=available_cpus())
 
 
 def run_all(

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files
-from automl_cnn.data.augment import VIEWS
 from automl_cnn.data.split_images import split_rows
-from automl_cnn.features.cache import read_features
+from automl_cnn.features.cache import read_features, read_views
 from automl_cnn.search import trial
 from automl_cnn.search.trial import SearchData
 from automl_cnn.train import candidate, head, objective
@@ -30,11 +29,9 @@ def gather(files: Files, backbones: list[str], augmentations: list[str]) -> Sear
     held_out = {}
     for backbone in backbones:
         folder = files.features / backbone
-        base = read_features(folder)
-        held_out[backbone] = base[validation.store_rows]
+        held_out[backbone] = read_features(folder)[validation.store_rows]
         for policy in augmentations:
-            extra = [read_features(folder, policy, view)[training.store_rows] for view in range(VIEWS[policy])]
-            views[backbone, policy] = [base[training.store_rows], *extra]
+            views[backbone, policy] = [view[training.store_rows] for view in read_views(folder, policy)]
     return SearchData(views, training.labels, held_out, validation.labels, len(training.classes))
 
 

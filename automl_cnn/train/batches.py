@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.augment import augment
-from automl_cnn.data.decode import shrink
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 
 
@@ -75,10 +75,11 @@ class TrainingImages:
                 yield chunk, images
 
     def _load(self, chunk: NDArray[np.int64], epoch: int | None) -> NDArray[np.uint8]:
-        images = [shrink(pixels, self.input_size_px) for pixels in self.store.read(self.rows[chunk])]
-        if self.policy != "none" and epoch is not None:
-            images = [
-                augment(pixels, self.policy, np.random.default_rng([self.seed, epoch, int(position)]))
-                for pixels, position in zip(images, chunk, strict=True)
-            ]
-        return np.stack(images)
+        images = load_images(self.store, self.rows[chunk], self.input_size_px)
+        if self.policy == "none" or epoch is None:
+            return images
+        drawn = [
+            augment(pixels, self.policy, np.random.default_rng([self.seed, epoch, int(position)]))
+            for pixels, position in zip(images, chunk, strict=True)
+        ]
+        return np.stack(drawn)

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files
 from automl_cnn.config import Params
-from automl_cnn.data.augment import VIEWS
 from automl_cnn.data.split_images import SplitRows, load_images, split_rows
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import read_features
+from automl_cnn.features.cache import read_views
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, digest, load_pretrained
 from automl_cnn.progress import Progress, silent
@@ -85,14 +84,13 @@ def _fitted_head(
 ) -> Weights:
     """The head exactly as the winning trial fitted it: same features, same values, same seed."""
     folder, policy = files.features / spec.backbone, candidate.values["augmentation"]
-    base = read_features(folder)
-    views = [base, *(read_features(folder, policy, view) for view in range(VIEWS[policy]))]
+    views = read_views(folder, policy)
     head = fit_head(
         spec,
         head_settings_of(candidate.values, seed),
         [view[training.store_rows] for view in views],
         training.labels,
-        (base[validation.store_rows], validation.labels),
+        (views[0][validation.store_rows], validation.labels),
         _scorer(candidate.objective),
     )
     return head.weights
