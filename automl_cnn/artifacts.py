@@ -41,6 +41,16 @@ class Files:
         return self.root / "decisions.csv"
 
     @property
+    def scan_issues(self) -> Path:
+        """What ingest saw of folders and names, before any picture: an ISSUES table."""
+        return self.root / "scan_issues.parquet"
+
+    @property
+    def ledger(self) -> Path:
+        """Where every image has stood since it was first split; it outlives every run."""
+        return self.root / "ledger.parquet"
+
+    @property
     def features(self) -> Path:
         return self.root / "features"
 
@@ -94,7 +104,7 @@ class Table:
 MANIFEST = Table(
     "manifest", 1,
     ("image_id", "path", "label", "sha256", "pixel_sha", "bytes", "format", "mode", "width", "height", "frames",
-     "exif_orientation", "capture_time", "status", "error", "store_row"),
+     "exif_orientation", "capture_time", "camera", "status", "error", "store_row"),
 )  # fmt: skip
 ISSUES = Table("issues", 1, ("image_id", "path", "issue", "severity", "score", "threshold", "evidence"))
 LABELS = Table(
@@ -104,6 +114,7 @@ LABELS = Table(
 DUPLICATES = Table("duplicates", 1, ("cluster", "image_id", "path", "method", "distance", "label_conflict"))
 GROUPS = Table("groups", 1, ("image_id", "group", "reason"))
 SPLITS = Table("splits", 1, ("image_id", "path", "label", "group", "split", "reason"))
+LEDGER = Table("ledger", 1, ("sha256", "pixel_sha", "path", "split"))
 TRIALS = Table("trials", 1, ("trial_id", "status", "backbone", "fidelity", "score", "seconds"))
 PREDICTIONS = Table("predictions", 1, ("image_id", "path", "label", "predicted"))
 

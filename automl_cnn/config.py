@@ -14,7 +14,7 @@ from automl_cnn.errors import AutoMLError, ConfigError
 from automl_cnn.presets import PRESETS
 
 Resize = Literal["letterbox", "crop", "stretch"]
-GroupSource = Literal["column", "folder", "pattern", "duplicates"]
+GroupSource = Literal["column", "folder", "pattern", "session", "duplicates"]
 Preset = Literal["quick", "balanced", "best"]
 Objective = Literal["macro_f1", "accuracy", "balanced_accuracy"]
 Augmentation = Literal["none", "flip", "crop"]
@@ -43,6 +43,14 @@ class DataParams(Section):
     max_megapixels: Positive = 100.0
 
 
+class Thresholds(Section):
+    """From where on a picture or a file counts as odd."""
+
+    dark_below: Annotated[float, Field(ge=0, le=255)] = 20.0
+    blank_std_below: Annotated[float, Field(ge=0, le=128)] = 3.0
+    blur_below: Annotated[float, Field(ge=0)] = 20.0
+
+
 class AuditParams(Section):
     """What counts as a fault of the data."""
 
@@ -50,10 +58,10 @@ class AuditParams(Section):
     decisions: str = "decisions.csv"
     phash_distance: Annotated[int, Field(ge=0, le=32)] = 6
     embedding_similarity: Annotated[float, Field(gt=0, le=1)] = 0.90
-    dark_below: Annotated[float, Field(ge=0, le=255)] = 20.0
-    blank_std_below: Annotated[float, Field(ge=0, le=128)] = 3.0
-    blur_below: Annotated[float, Field(ge=0)] = 20.0
+    index_above: Count = 50_000
+    thresholds: Thresholds = Thresholds()
     folds: Annotated[int, Field(ge=2, le=20)] = 5
+    second_opinion: bool = False
     seed: Seed = 1
 
 
@@ -78,6 +86,8 @@ class SplitParams(Section):
     ratios: Ratios = Ratios()
     group_by: list[GroupSource] = ["column", "duplicates"]
     pattern: str | None = None
+    session_gap_minutes: Positive = 10.0
+    folds: Annotated[int, Field(ge=2, le=50)] | None = None
     seed: Seed = 1
 
     @model_validator(mode="after")

@@ -66,8 +66,8 @@ def find_duplicates(
             do not make a label conflict.
         thumbnails: float32 [n, 64, 64] of `grey_thumbnails`.
         embeddings: float [n, d].
-        params: phash_distance (bits of 64), embedding_similarity (cosine), blank_std_below: pictures without contrast
-            are copies only when their pixels are equal; seed.
+        params: phash_distance (bits of 64), embedding_similarity (cosine), thresholds.blank_std_below: pictures without
+            contrast are copies only when their pixels are equal; seed.
         progress: told after every block of images.
     Returns:
         DUPLICATES table, the images of clusters of two or more. `method` is sha256, pixels, phash or embedding, by the
@@ -77,7 +77,8 @@ def find_duplicates(
     exact = _equal(images["sha256"], "sha256") + _equal(images["pixel_sha"], "pixels")
     copies = {link.second for link in exact}
     contrast = thumbnails.std(axis=(1, 2))
-    alone = np.array([row not in copies for row in range(len(images))], bool) & (contrast >= params.blank_std_below)
+    alone = np.array([row not in copies for row in range(len(images))], bool)
+    alone &= contrast >= params.thresholds.blank_std_below
     rows = np.flatnonzero(alone)
     links, look = list(exact), None
     if len(rows) > 1:

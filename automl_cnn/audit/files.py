@@ -39,25 +39,25 @@ def find_file_issues(
         issue_row(row, "broken", "block", f"{row['status']}: {row['error']}")
         for row in manifest[manifest["status"] != "ok"].to_dict("records")
     ]
-    usable = manifest[manifest["status"] == "ok"]
+    usable, thresholds = manifest[manifest["status"] == "ok"], params.thresholds
     measured = measure_pixels(usable, store, progress)
     median = float(np.median(measured[:, 2])) if len(measured) else 0.0
-    blur_below = min(params.blur_below, BLURRED_SHARE * median)
+    blur_below = min(thresholds.blur_below, BLURRED_SHARE * median)
     for row, (brightness, contrast, sharpness) in zip(usable.to_dict("records"), measured.tolist(), strict=True):
-        if contrast < params.blank_std_below:
+        if contrast < thresholds.blank_std_below:
             issues.append(
                 issue_row(row, "blank", "warn", f"grey levels vary by {contrast:.1f} only",
-                          contrast, params.blank_std_below)
+                          contrast, thresholds.blank_std_below)
             )  # fmt: skip
         elif sharpness < blur_below:
             issues.append(
                 issue_row(row, "blurry", "warn", f"variance of the Laplacian {sharpness:.1f} at {store.size_px} px; "
                           f"the set's median is {median:.1f}", sharpness, blur_below)
             )  # fmt: skip
-        if brightness < params.dark_below:
+        if brightness < thresholds.dark_below:
             issues.append(
                 issue_row(
-                    row, "dark", "warn", f"mean brightness {brightness:.1f} of 255", brightness, params.dark_below
+                    row, "dark", "warn", f"mean brightness {brightness:.1f} of 255", brightness, thresholds.dark_below
                 )
             )
         if row["frames"] > 1:

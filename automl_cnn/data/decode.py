@@ -21,7 +21,7 @@ from automl_cnn.errors import DataError
 if TYPE_CHECKING:  # pydantic would add a quarter of a second to `automl-cnn predict`
     from automl_cnn.config import Resize
 
-DECODER_VERSION = 1  # raise it when the same bytes give other pixels or other facts than before
+DECODER_VERSION = 2  # raise it when the same bytes give other pixels or other facts than before
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")  # none runs another program
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,6 +33,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION, _DATETIME, _EXIF_IFD, _DATETIME_ORIGINAL = 0x0112, 0x0132, 0x8769, 0x9003
+_MAKE, _MODEL, _SERIAL_NUMBER = 0x010F, 0x0110, 0xA431
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class DecodedImage:
         frames: 1 unless the file is animated or has pages; the first one is the picture.
         exif_orientation: 1 to 8, as in the file; 1 where it says nothing.
         capture_time: ISO 8601 without time zone, or None.
+        camera: maker, model and, where it is told, serial number; or None.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,6 +63,7 @@ class DecodedImage:
     frames: int
     exif_orientation: int
     capture_time: str | None
+    camera: str | None
 
 
 class DecodeError(Exception):
@@ -199,15 +202,15 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
                 f"{width} × {height} = {width * height / 1e6:.1f} megapixels; the limit is {max_megapixels:g}",
             )
         # Pillow turns TIFF upright while loading and forgets the tag; the other formats keep it.
-        orientation = _exif(image)[0] if image.format == "TIFF" else 1
+        orientation = _exif(image).orientation if image.format == "TIFF" else 1
         mode = image.mode
         image.load()
         if is_cut_short(content):
             raise DecodeError("truncated", "the file ends before the picture does")
-        remaining, capture_time = _exif(image)
+        exif = _exif(image)
         rgb = _to_rgb(image)
-        if remaining in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[remaining])
+        if exif.orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[exif.orientation])
         kind = image.format or "unknown"
         return DecodedImage(
             pixels=_fit(rgb, size_px, resize),
@@ -218,8 +221,9 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
             height=rgb.height,
             # The further pictures of a phone's MPO are previews and depth maps, not frames.
             frames=1 if kind == "MPO" else _frames(image),
-            exif_orientation=max(orientation, remaining),
-            capture_time=capture_time,
+            exif_orientation=max(orientation, exif.orientation),
+            capture_time=exif.capture_time,
+            camera=exif.camera,
         )
 
 
@@ -229,15 +233,32 @@ def _pixel_sha(rgb: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _exif(image: Image.Image) -> tuple[int, str | None]:
-    """Orientation (1 to 8) and capture time (ISO 8601); metadata that cannot be read counts as absent."""
+@dataclass(frozen=True)
+class _Exif:
+    """Orientation 1 to 8, capture time in ISO 8601, camera in words."""
+
+    orientation: int = 1
+    capture_time: str | None = None
+    camera: str | None = None
+
+
+def _exif(image: Image.Image) -> _Exif:
+    """Metadata that cannot be read counts as absent."""
     try:
         exif = image.getexif()
+        details = exif.get_ifd(_EXIF_IFD)
         orientation = exif.get(_ORIENTATION, 1)
-        taken = exif.get_ifd(_EXIF_IFD).get(_DATETIME_ORIGINAL) or exif.get(_DATETIME)
+        taken = details.get(_DATETIME_ORIGINAL) or exif.get(_DATETIME)
+        camera = [exif.get(_MAKE), exif.get(_MODEL), details.get(_SERIAL_NUMBER)]
     except Exception:  # noqa: BLE001 - damaged EXIF raises a dozen kinds; the picture itself may be whole
-        return 1, None
-    return (orientation if orientation in range(1, 9) else 1), _iso(taken)
+        return _Exif()
+    return _Exif(orientation if orientation in range(1, 9) else 1, _iso(taken), _words(camera))
+
+
+def _words(parts: list[Any]) -> str | None:
+    """Texts of a camera, printable, side by side; None where there are none."""
+    texts = ["".join(filter(str.isprintable, part)).strip() for part in parts if isinstance(part, str)]
+    return " ".join(filter(None, texts)) or None
 
 
 def _iso(taken: Any) -> str | None:

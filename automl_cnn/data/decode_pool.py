@@ -57,6 +57,7 @@ class FileFacts:
     frames: int = 0
     exif_orientation: int = 0
     capture_time: str | None = None
+    camera: str | None = None
 
 
 Decoded = tuple[FileFacts, NDArray[np.uint8] | None]
@@ -132,7 +133,7 @@ def decode_file(root: Path, path: str, settings: DecodeSettings) -> Decoded:
         return FileFacts(error.status, error.reason, sha256, bytes=len(content)), None
     facts = FileFacts(
         "ok", "", sha256, image.pixel_sha, len(content), image.format, image.mode, image.width, image.height,
-        image.frames, image.exif_orientation, image.capture_time,
+        image.frames, image.exif_orientation, image.capture_time, image.camera,
     )  # fmt: skip
     return facts, image.pixels
 

@@ -49,7 +49,8 @@ def known_facts(manifest: pd.DataFrame) -> dict[str, tuple[FileFacts, int]]:
     """Facts and store row by path, out of a manifest that `build_manifest` made."""
     names = _fact_columns()
     values = {name: manifest[name].tolist() for name in names}
-    values["capture_time"] = [None if pd.isna(time) else time for time in values["capture_time"]]
+    for name in ("capture_time", "camera"):
+        values[name] = [None if pd.isna(value) else value for value in values[name]]
     rows = zip(manifest["path"].tolist(), manifest["store_row"].tolist(), *values.values(), strict=True)
     return {path: (FileFacts(**dict(zip(names, row, strict=True))), store_row) for path, store_row, *row in rows}
 
