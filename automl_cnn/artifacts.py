@@ -107,12 +107,17 @@ MANIFEST = Table(
      "exif_orientation", "capture_time", "camera", "status", "error", "store_row"),
 )  # fmt: skip
 ISSUES = Table("issues", 1, ("image_id", "path", "issue", "severity", "score", "threshold", "evidence"))
+PROPERTIES = Table(
+    "properties", 1,
+    ("image_id", "brightness", "contrast", "sharpness", "entropy", "saturation", "aspect", "megapixels"),
+)  # fmt: skip
 LABELS = Table(
     "labels", 1,
     ("image_id", "path", "label", "suggested_label", "p_given", "p_suggested", "score", "rank", "flagged"),
 )  # fmt: skip
 DUPLICATES = Table("duplicates", 1, ("cluster", "image_id", "path", "method", "distance", "label_conflict"))
 GROUPS = Table("groups", 1, ("image_id", "group", "reason"))
+JOINS = Table("joins", 1, ("image_id", "other_image_id", "source", "value"))
 SPLITS = Table("splits", 1, ("image_id", "path", "label", "group", "split", "reason"))
 LEDGER = Table("ledger", 1, ("sha256", "pixel_sha", "path", "split"))
 TRIALS = Table("trials", 1, ("trial_id", "status", "backbone", "fidelity", "score", "seconds"))

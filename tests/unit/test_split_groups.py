@@ -13,7 +13,9 @@ from automl_cnn.split.groups import build_groups
 def manifest(paths: list[str], **columns: list[str | None]) -> pd.DataFrame:
     return pd.DataFrame({
         "image_id": [f"i{row}" for row in range(len(paths))], "path": paths,
-        "label": [path.split("/")[0] for path in paths], **columns,
+        "label": [path.split("/")[0] for path in paths], "status": "ok",
+        "sha256": [f"b{row}" for row in range(len(paths))], "pixel_sha": [f"p{row}" for row in range(len(paths))],
+        **columns,
     })  # fmt: skip
 
 
