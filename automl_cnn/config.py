@@ -43,12 +43,24 @@ class DataParams(Section):
     max_megapixels: Positive = 100.0
 
 
+GreyLevel = Annotated[float, Field(ge=0, le=255)]
+
+
 class Thresholds(Section):
     """From where on a picture or a file counts as odd."""
 
-    dark_below: Annotated[float, Field(ge=0, le=255)] = 20.0
+    dark_below: GreyLevel = 60.0
+    bright_above: GreyLevel = 230.0
     blank_std_below: Annotated[float, Field(ge=0, le=128)] = 3.0
     blur_below: Annotated[float, Field(ge=0)] = 20.0
+    blur_share: Fraction = 0.25
+    low_information_below: Annotated[float, Field(ge=0, le=8)] = 3.0
+    low_information_share: Fraction = 0.6
+    grey_chroma_below: GreyLevel = 6.0
+    grey_share_below: Fraction = 0.3
+    aspect_ratio_above: Annotated[float, Field(ge=1)] = 3.0
+    size_iqrs: Positive = 3.0
+    size_iqr_floor: Positive = 0.5
 
 
 class AuditParams(Section):

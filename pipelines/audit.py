@@ -2,14 +2,17 @@
 
 import numpy as np
 
-from automl_cnn.artifacts import DUPLICATES, GROUPS, ISSUES, LABELS, MANIFEST, read_table, write_json, write_table
+from automl_cnn import artifacts
+from automl_cnn.artifacts import ISSUES, MANIFEST, read_table, write_json, write_table
 from automl_cnn.audit.decisions import apply_decisions, read_decisions
 from automl_cnn.audit.duplicates import find_duplicates
 from automl_cnn.audit.embeddings import join_embeddings
-from automl_cnn.audit.files import add_issues, find_file_issues
+from automl_cnn.audit.files import find_file_issues
 from automl_cnn.audit.labels import find_label_issues
+from automl_cnn.audit.properties import measure_properties
 from automl_cnn.audit.summary import duplicate_issues, label_issues, summarise
 from automl_cnn.audit.thumbnails import grey_thumbnails
+from automl_cnn.data.issues import add_issues
 from automl_cnn.data.store import ImageStore
 from automl_cnn.split.groups import build_groups
 from automl_cnn.stage import Stage, run_stage
@@ -29,9 +32,13 @@ def main(stage: Stage) -> None:
     labels = find_label_issues(
         usable[judged], embeddings[judged], group_of[judged], params.folds, params.seed, stage.progress
     )
-    issues = find_file_issues(decided, store, params, stage.progress)
+    properties = measure_properties(usable, store, stage.progress)
+    issues = find_file_issues(decided, properties, read_table(files.scan_issues, ISSUES), params.thresholds)
     issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
-    for table, frame in ((ISSUES, issues), (LABELS, labels), (DUPLICATES, duplicates), (GROUPS, groups.table)):
+    for table, frame in (
+        (ISSUES, issues), (artifacts.PROPERTIES, properties), (artifacts.LABELS, labels),
+        (artifacts.DUPLICATES, duplicates), (artifacts.GROUPS, groups.table),
+    ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     write_json(files.audit / "summary.json", summarise(decided, issues, duplicates, labels, groups.unnamed, unknown))
 

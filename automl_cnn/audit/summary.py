@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from automl_cnn.audit.files import issue_row
+from automl_cnn.data.issues import issue_row
 
 LARGE_CLUSTER_SHARE = 0.05
 SMALL_CLASS_IMAGES = 20
@@ -120,7 +120,7 @@ def _estimated_noise(judged: pd.DataFrame) -> float:
 def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str, int]) -> list[str]:
     classes, kinds = summary["classes"]["images"], summary["issues"]["by_kind"]
     said = []
-    if broken := kinds.get("broken", 0):
+    if broken := int((decided["status"] != "ok").sum()):
         said.append(f"Files that cannot be used: {broken:,} of {len(decided):,}; issues.parquet says why.")
     if len(classes) < 2:
         said.append("There are fewer than two classes; nothing can be learned.")

@@ -17,7 +17,7 @@ from scipy.fft import dctn
 from scipy.linalg import solve_triangular
 from threadpoolctl import threadpool_limits
 
-from automl_cnn.audit.files import content_boxes
+from automl_cnn.audit.properties import content_boxes
 from automl_cnn.data.store import ImageStore
 from automl_cnn.progress import Progress, silent
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from automl_cnn.data.signatures import describe, image_kind, is_cut_short, unsupported_kind
+from automl_cnn.data.signatures import bits_a_channel, describe, image_kind, is_cut_short, unsupported_kind
 from automl_cnn.errors import DataError
 
 if TYPE_CHECKING:  # pydantic would add a quarter of a second to `automl-cnn predict`
     from automl_cnn.config import Resize
 
-DECODER_VERSION = 2  # raise it when the same bytes give other pixels or other facts than before
+DECODER_VERSION = 3  # raise it when the same bytes give other pixels or other facts than before
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")  # none runs another program
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +45,8 @@ class DecodedImage:
         pixel_sha: SHA-256 (hex) of the full-size upright RGB pixels and their shape: equal for the same picture in
             another lossless file.
         format: as Pillow names it, such as JPEG; a multi-picture JPEG of a phone counts as JPEG.
-        mode: Pillow's mode of the file, such as RGB, L, CMYK, I;16.
+        mode: what the file holds, in Pillow's words: RGB, L, P, CMYK, I;16. Transparency adds an A (PA, RGBA), colours
+            of more than 8 bits add their depth (RGB;16).
         width: pixels, upright.
         height: pixels, upright.
         frames: 1 unless the file is animated or has pages; the first one is the picture.
@@ -203,7 +204,7 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
             )
         # Pillow turns TIFF upright while loading and forgets the tag; the other formats keep it.
         orientation = _exif(image).orientation if image.format == "TIFF" else 1
-        mode = image.mode
+        mode = _mode_of_file(image, content)
         image.load()
         if is_cut_short(content):
             raise DecodeError("truncated", "the file ends before the picture does")
@@ -225,6 +226,19 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
             capture_time=exif.capture_time,
             camera=exif.camera,
         )
+
+
+def _mode_of_file(image: Image.Image, content: bytes) -> str:
+    """Pillow's mode before decoding, with what Pillow leaves out: transparency beside a palette, and depth."""
+    mode = image.mode
+    if image.has_transparency_data and mode not in ("RGBA", "LA", "PA", "RGBa", "La"):
+        mode = "LA" if mode == "1" else mode + "A"
+    bits = bits_a_channel(content)
+    if any(";16" in str(tile.args) for tile in getattr(image, "tile", ())):
+        bits = 16
+    if bits > 8 and not mode.startswith(("I", "F")):
+        mode += f";{bits}"
+    return mode
 
 
 def _pixel_sha(rgb: Image.Image) -> str:
@@ -329,7 +343,7 @@ def _explain(content: bytes, error: Exception) -> DecodeError:
     message = " ".join(str(error).split()) or type(error).__name__
     if kind is None:
         if other is not None:
-            return DecodeError("unsupported", f"{other}; save it as JPEG or PNG")
+            return DecodeError("unsupported", f"{other[1]}; save it as JPEG or PNG")
         return DecodeError("not_an_image", describe(content))
     if is_cut_short(content) or "truncated" in message.lower():
         return DecodeError("truncated", f"the {kind} file ends before the picture does")

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.decode import DecodeError, decode
+from automl_cnn.data.signatures import image_kind, unsupported_kind
 from automl_cnn.errors import DataError
 
 if TYPE_CHECKING:
@@ -130,12 +131,18 @@ def decode_file(root: Path, path: str, settings: DecodeSettings) -> Decoded:
     try:
         image = decode(content, settings.size_px, settings.resize, settings.max_megapixels)
     except DecodeError as error:
-        return FileFacts(error.status, error.reason, sha256, bytes=len(content)), None
+        return FileFacts(error.status, error.reason, sha256, bytes=len(content), format=_kind(content)), None
     facts = FileFacts(
         "ok", "", sha256, image.pixel_sha, len(content), image.format, image.mode, image.width, image.height,
         image.frames, image.exif_orientation, image.capture_time, image.camera,
     )  # fmt: skip
     return facts, image.pixels
+
+
+def _kind(content: bytes) -> str:
+    """The format that the bytes of a file without a picture claim; empty where they claim none."""
+    other = unsupported_kind(content)
+    return image_kind(content) or (other[0] if other is not None else "")
 
 
 def _decode_chunk(root: Path, paths: list[str], settings: DecodeSettings, target: Path) -> Path:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from automl_cnn.artifacts import MANIFEST, Files, replacing_folder, write_table
+from automl_cnn.artifacts import ISSUES, MANIFEST, Files, read_table, replacing_folder, write_table
 from automl_cnn.config import DataParams
 from automl_cnn.data.decode_pool import Decoded, DecodeSettings, FileFacts, decode_files
+from automl_cnn.data.issues import findings_table
 from automl_cnn.data.manifest import NOT_STORED, build_manifest
 from automl_cnn.data.reuse import Previous, find_previous, remember, stamp
 from automl_cnn.data.scan import Scan, scan
 from automl_cnn.data.store import StoreWriter
-from automl_cnn.errors import DataError
+from automl_cnn.errors import ArtifactError, DataError
 from automl_cnn.progress import Progress, silent
 
 
@@ -61,11 +63,11 @@ class IngestSummary:
 def ingest(
     params: DataParams, files: Files, cache: Path, progress: Progress = silent, workers: int | None = None
 ) -> IngestSummary:
-    """Find, check and decode every image; write the manifest and the store.
+    """Find, check and decode every image; write the manifest, the store and what the scan found odd.
 
     Args:
         params: the data section of params.yaml.
-        files: where manifest and store go.
+        files: where manifest, store and scan issues go.
         cache: the project's cache folder; ingest/ in it remembers which files have not changed.
         progress: told of every decoded file.
         workers: number of decoding processes; None: one a core.
@@ -104,13 +106,15 @@ def ingest(
     same_manifest = before is not None and manifest.equals(before.manifest)
     if not same_manifest:
         write_table(files.manifest, manifest, MANIFEST)
+    ids = dict(zip(manifest["path"].tolist(), manifest["image_id"].tolist(), strict=True))
+    _write_if_changed(files.scan_issues, findings_table(found.findings, ids))
     if before is None or not same_manifest or before.store.digest != digest or before.stamps != stamps:
         remember(files, cache, settings, digest, stamps)
     return IngestSummary(
         by_status=_ranked([fact.status for fact in facts], first="ok"),
         by_class=_ranked([entry.label for entry in found.entries]),
         ignored=found.ignored,
-        notes=found.notes,
+        notes=(*found.notes, *_further(found)),
         decoded=len(new),
         reused=len(known),
         seconds=time.perf_counter() - started,
@@ -175,6 +179,22 @@ def _write_store(
         if store.count == 0:
             raise _nothing_decoded(found, facts)
     return facts, store_rows, store.digest
+
+
+def _write_if_changed(path: Path, findings: pd.DataFrame) -> None:
+    try:
+        if read_table(path, ISSUES).equals(findings):
+            return
+    except ArtifactError:
+        pass  # none there yet, or a damaged one: it is written anew
+    write_table(path, findings, ISSUES)
+
+
+def _further(found: Scan) -> list[str]:
+    """What needs a look and is not among the scan's notes, in one sentence."""
+    noted = ("empty_class", "class_names_alike")
+    counts = Counter(one.issue for one in found.findings if one.severity != "info" and one.issue not in noted)
+    return [f"links and names that need a look: {_count(dict(sorted(counts.items())))}"] if counts else []
 
 
 def _nothing_decoded(found: Scan, facts: list[FileFacts]) -> DataError:

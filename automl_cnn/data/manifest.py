@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -10,7 +11,8 @@ import pandas as pd
 
 from automl_cnn.artifacts import MANIFEST
 from automl_cnn.data.decode_pool import FileFacts
-from automl_cnn.data.scan import Scan, nfc
+from automl_cnn.data.names import nfc
+from automl_cnn.data.scan import Scan
 
 NOT_STORED = -1
 _NUMBERS = ("bytes", "width", "height", "frames", "exif_orientation", "store_row")
@@ -18,7 +20,13 @@ _NUMBERS = ("bytes", "width", "height", "frames", "exif_orientation", "store_row
 
 def image_id(path: str) -> str:
     """Name an image by its relative path, however the system spells its accents: 16 hexadecimal digits."""
-    return hashlib.sha256(nfc(path).encode()).hexdigest()[:16]
+    return _digest(nfc(path))
+
+
+def image_ids(paths: Sequence[str]) -> list[str]:
+    """Name all images of a set; of paths that differ in Unicode form only, one is named as ever."""
+    forms = Counter(nfc(path) for path in paths)
+    return [image_id(path) if forms[nfc(path)] == 1 or path == nfc(path) else _digest(path) for path in paths]
 
 
 def build_manifest(found: Scan, facts: Sequence[FileFacts], store_rows: Sequence[int]) -> pd.DataFrame:
@@ -32,7 +40,7 @@ def build_manifest(found: Scan, facts: Sequence[FileFacts], store_rows: Sequence
         The columns of MANIFEST, then those of the CSV; numbers are int64, everything else is text.
     """
     columns: dict[str, list[object]] = {
-        "image_id": [image_id(entry.path) for entry in found.entries],
+        "image_id": [*image_ids([entry.path for entry in found.entries])],
         "path": [entry.path for entry in found.entries],
         "label": [entry.label for entry in found.entries],
         "store_row": list(store_rows),
@@ -57,3 +65,7 @@ def known_facts(manifest: pd.DataFrame) -> dict[str, tuple[FileFacts, int]]:
 
 def _fact_columns() -> list[str]:
     return [field.name for field in fields(FileFacts)]
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:16]

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from automl_cnn.data.issues import Finding
 from automl_cnn.data.labels_csv import Listed, read_labels
+from automl_cnn.data.names import alike_class_names, alike_file_names, nfc, two_spellings_of_a_class
+from automl_cnn.data.walk import IMAGE_EXTENSIONS, Walk, link_fault, walk_folder
 from automl_cnn.errors import DataError
 
-IMAGE_EXTENSIONS = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm",
-    ".jp2", ".avif", ".heic", ".heif", ".svg", ".ico",
-))  # fmt: skip
-_SIDECARS = frozenset(
-    [".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".md", ".yaml", ".yml", ".ini", ".log", ".dvc"]
-)
-_SIDECAR_NAMES = frozenset(["thumbs.db", "desktop.ini", "license", "readme"])
-_THUMBNAIL_FOLDERS = frozenset(["__MACOSX", "@eaDir"])  # made by systems, full of copies
-_NAMED_IN_ERRORS = 5
+_NAMED_IN_NOTES = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,8 @@ class Entry:
         path: below the root, POSIX, spelled as on disk.
         label: its class, in Unicode normal form C.
         metadata: further columns of the CSV, as strings.
-        fault: (status, reason) where the file cannot even be opened: missing, or a name that is no UTF-8.
+        fault: (status, reason) where the file is not opened: missing, a link that loops or leads out of the folder,
+            or a name that is no UTF-8.
     """
 
     path: str
@@ -50,6 +42,7 @@ class Scan:
         columns: names of the metadata columns, in the CSV's order.
         ignored: number of sidecar files by extension; hidden files and links to folders under names of their own.
         notes: what an analyst should know beside that, a sentence each.
+        findings: what is odd about names, folders, links and files that are no entry, one by one.
     """
 
     root: Path
@@ -57,6 +50,7 @@ class Scan:
     columns: tuple[str, ...]
     ignored: dict[str, int]
     notes: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def scan(root: Path, labels: Path | None, label_column: str) -> Scan:
@@ -69,32 +63,24 @@ def scan(root: Path, labels: Path | None, label_column: str) -> Scan:
     Returns:
         Every regular file but sidecars (or every line of the CSV), broken ones included.
     Raises:
-        DataError: no such folder, not readable, no images, one class only, a wrong CSV, or two names that are one.
+        DataError: no such folder, not readable, no images, one class only, or a wrong CSV.
     """
     root = _checked_root(root)
-    walk = _walk(root)
+    walk = walk_folder(root)
     if labels is None:
-        entries, notes = _from_folders(root, walk)
+        entries, notes, findings = _from_folders(root, walk)
         columns: tuple[str, ...] = ()
     else:
-        listed, columns, notes = read_labels(labels, label_column)
-        entries, found = _from_listed(root, labels, walk, listed)
-        notes = [*notes, *found]
+        listed, columns, said = read_labels(labels, label_column)
+        entries, notes, findings = _from_listed(root, labels, walk, listed)
+        notes = [*said, *notes]
     _require_two_classes(root, labels, entries, walk)
     ordered = tuple(sorted(entries, key=lambda entry: entry.path))
-    return Scan(root, ordered, columns, dict(sorted(walk.ignored.items())), tuple(notes))
-
-
-@dataclass(frozen=True)
-class _Walk:
-    files: list[str]
-    folders: list[str]
-    ignored: Counter[str]
-
-
-def nfc(text: str) -> str:
-    """Unicode normal form C: the same name, whether a Mac or another system spelled it."""
-    return unicodedata.normalize("NFC", text)
+    alike = alike_class_names({entry.label for entry in ordered})
+    findings = [*walk.findings, *findings, *alike, *alike_file_names([entry.path for entry in ordered])]
+    findings = [replace(found, path=_shown(found.path), evidence=_shown(found.evidence)) for found in findings]
+    notes = [*notes, *sorted({found.evidence for found in alike})]
+    return Scan(root, ordered, columns, dict(sorted(walk.ignored.items())), tuple(notes), tuple(findings))
 
 
 def _checked_root(root: Path) -> Path:
@@ -112,121 +98,68 @@ def _checked_root(root: Path) -> Path:
     return root.resolve()
 
 
-def _walk(root: Path) -> _Walk:
-    """Every regular file that is no sidecar; links to files count as files, links to folders are counted and left."""
-    files: list[str] = []
-    folders: list[str] = []
-    ignored: Counter[str] = Counter()
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(root / folder) as listing:
-                children = list(listing)
-        except OSError as error:
-            raise DataError(
-                "data.root", expected="a folder that can be read",
-                received=f"'{root / folder}': {error.strerror}", action="Change its permissions or move it away.",
-            ) from None  # fmt: skip
-        for child in children:
-            path = f"{folder}/{child.name}" if folder else child.name
-            if child.is_dir(follow_symlinks=False):
-                if child.name.startswith(".") or child.name in _THUMBNAIL_FOLDERS:
-                    ignored["hidden folder"] += 1
-                else:
-                    folders.append(path)
-                    pending.append(path)
-            elif (kind := _sidecar(child)) is not None:
-                ignored[kind] += 1
-            else:
-                files.append(path)
-    return _Walk(files, folders, ignored)
-
-
-def _sidecar(child: os.DirEntry[str]) -> str | None:
-    """Under which name a file is counted as ignored; None for a file that becomes a row, broken links included."""
-    extension = os.path.splitext(child.name)[1].lower()  # noqa: PTH122 - a Path a file costs more than the walk
-    if child.name.startswith("."):
-        return "hidden file"
-    if child.is_dir():
-        return "link to a folder"
-    if extension in _SIDECARS or child.name.lower() in _SIDECAR_NAMES:
-        return extension or child.name
-    return None if child.is_file() or child.is_symlink() else "no regular file"
-
-
-def _from_folders(root: Path, walk: _Walk) -> tuple[list[Entry], list[str]]:
+def _from_folders(root: Path, walk: Walk) -> tuple[list[Entry], list[str], list[Finding]]:
     inside = [path for path in walk.files if "/" in path]
-    _require_distinct(inside)
-    entries = [_entry(root, path, nfc(path.split("/", 1)[0])) for path in inside]
+    entries = [_entry(root, path, nfc(path.split("/", 1)[0]), path not in walk.links) for path in inside]
+    loose = [path for path in walk.files if "/" not in path]
+    top = [path for path in walk.folders if "/" not in path]
+    empty = sorted({_shown(nfc(path)) for path in top} - {entry.label for entry in entries})
     notes = []
-    if loose := len(walk.files) - len(inside):
-        notes.append(f"{loose:,} files lie directly in data.root, in no class folder, and are left out")
-    classes = {entry.label for entry in entries}
-    if empty := sorted({nfc(path) for path in walk.folders if "/" not in path} - classes):
-        notes.append(f"class folders without images: {', '.join(empty[:_NAMED_IN_ERRORS])}")
-    return entries, notes + _alike(classes)
+    if loose:
+        notes.append(f"{len(loose):,} files lie directly in data.root, in no class folder, and are left out")
+    if empty:
+        more = f" and {len(empty) - _NAMED_IN_NOTES:,} more" if len(empty) > _NAMED_IN_NOTES else ""
+        notes.append(f"class folders without images: {', '.join(empty[:_NAMED_IN_NOTES])}{more}")
+    findings = [
+        *(Finding(path, "loose_file", "info", "in no class folder, so it has no label; left out")
+          for path in loose),
+        *(Finding(path, "empty_class", "warn", "a class folder without images") for path in empty),
+        *two_spellings_of_a_class(top),
+    ]  # fmt: skip
+    return entries, notes, findings
 
 
-def _from_listed(root: Path, labels: Path, walk: _Walk, listed: list[Listed]) -> tuple[list[Entry], list[str]]:
-    on_disk = {nfc(path): path for path in walk.files}
-    outside: list[str] = []
-    entries: list[Entry] = []
+def _from_listed(
+    root: Path, labels: Path, walk: Walk, listed: list[Listed]
+) -> tuple[list[Entry], list[str], list[Finding]]:
+    on_disk: dict[str, str] = {}
+    for path in sorted(walk.files, key=lambda path: path != nfc(path)):  # the CSV's own spelling goes first
+        on_disk.setdefault(nfc(path), path)
+    plain = set(walk.files) - walk.links  # a CSV may reach further, through a linked folder
+    entries = []
     for row in listed:
-        path = on_disk.get(row.path)
-        if path is None or (root / path).is_symlink():
-            path = path or row.path
-            if not (root / path).resolve().is_relative_to(root):
-                outside.append(f"line {row.line} ('{row.path}' is a link to a place outside)")
-                continue
-        entries.append(_entry(root, path, row.label, row.metadata))
-    if outside:
-        raise DataError(
-            str(labels), expected="paths inside data.root", received="; ".join(outside[:_NAMED_IN_ERRORS]),
-            action="Copy these files into data.root.",
-        )  # fmt: skip
+        path = on_disk.get(row.path, row.path)
+        entries.append(_entry(root, path, row.label, path in plain, row.metadata))
+    used = {entry.path for entry in entries}
+    unlisted = [
+        path for path in walk.files
+        if PurePosixPath(path).suffix.lower() in IMAGE_EXTENSIONS and _shown(path) not in used
+    ]  # fmt: skip
     notes = []
-    images = {nfc(path) for path in walk.files if PurePosixPath(path).suffix.lower() in IMAGE_EXTENSIONS}
-    if unlisted := len(images - {nfc(entry.path) for entry in entries}):
-        notes.append(f"{unlisted:,} images under data.root are not listed in {labels.name} and are left out")
-    return entries, notes + _alike({entry.label for entry in entries})
+    if unlisted:
+        notes.append(f"{len(unlisted):,} images under data.root are not listed in {labels.name} and are left out")
+    return entries, notes, [
+        Finding(path, "unlisted_file", "info", f"not listed in {labels.name}; left out") for path in unlisted
+    ]  # fmt: skip
 
 
-def _entry(root: Path, path: str, label: str, metadata: dict[str, str] | None = None) -> Entry:
+def _entry(root: Path, path: str, label: str, plain: bool, metadata: dict[str, str] | None = None) -> Entry:
+    """One entry; `plain`: the walk met it as a regular file, so that nothing about its path needs a look."""
     metadata = metadata or {}
-    try:
-        path.encode()
-        label.encode()
-    except UnicodeEncodeError:  # bytes of another encoding; a table holds valid text alone
-        shown, label = (
-            text.encode(errors="surrogateescape").decode(errors="backslashreplace") for text in (path, label)
-        )
-        return Entry(shown, label, metadata, ("unreadable", "its name is not UTF-8; rename it"))
-    if not (root / path).is_file():
-        found = "is a folder" if (root / path).is_dir() else "does not exist"
-        return Entry(path, label, metadata, ("missing", f"the file {found}"))
-    return Entry(path, label, metadata)
+    if _shown(path) != path or _shown(label) != label:
+        return Entry(_shown(path), _shown(label), metadata, ("unreadable", "its name is not UTF-8; rename it"))
+    fault = None if plain else link_fault(root, path)
+    if fault is None and not plain and not (root / path).is_file():
+        fault = ("missing", "this is a folder" if (root / path).is_dir() else "this is no regular file")
+    return Entry(path, label, metadata, fault)
 
 
-def _require_distinct(paths: list[str]) -> None:
-    """Two files whose names differ in Unicode spelling alone would share one image_id."""
-    twice = [path for path, count in Counter(nfc(path) for path in paths).items() if count > 1]
-    if twice:
-        raise DataError(
-            "data.root", expected="file names that differ", received=f"'{twice[0]}' twice, in two Unicode spellings",
-            action="Rename one of the two files or their folders.",
-        )  # fmt: skip
+def _shown(text: str) -> str:
+    """A name as text; bytes of another encoding, which no table holds, are written out."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _alike(classes: set[str]) -> list[str]:
-    """Classes that are probably one: their names differ in case or surrounding spaces alone."""
-    spellings: dict[str, list[str]] = {}
-    for name in sorted(classes):
-        spellings.setdefault(name.casefold().strip(), []).append(name)
-    return [f"classes that may be one: {', '.join(names)}" for names in spellings.values() if len(names) > 1]
-
-
-def _require_two_classes(root: Path, labels: Path | None, entries: list[Entry], walk: _Walk) -> None:
+def _require_two_classes(root: Path, labels: Path | None, entries: list[Entry], walk: Walk) -> None:
     where = "data.root" if labels is None else str(labels)
     classes = sorted({entry.label for entry in entries})
     expected = "a folder of class subfolders" if labels is None else "a line an image"

@@ -18,23 +18,67 @@ _READABLE = (
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 _OTHER = (
-    (b"8BPS", "a Photoshop file"),
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript file"),
-    (b"\x00\x00\x01\x00", "a Windows icon"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
-    (b"FUJIFILM", "a camera's raw file"),
+    (0, b"8BPS", "PSD", "a Photoshop file"),
+    (0, b"%PDF", "PDF", "a PDF document"),
+    (0, b"%!PS", "EPS", "a PostScript file"),
+    (0, b"\x00\x00\x01\x00", "ICO", "a Windows icon"),
+    (0, b"\x00\x00\x02\x00", "CUR", "a Windows cursor"),
+    (0, b"icns", "ICNS", "a Mac icon"),
+    (0, b"\xff\x0a", "JXL", "a JPEG XL image"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JXL", "a JPEG XL image"),
+    (0, b"qoif", "QOI", "a QOI image"),
+    (0, b"DDS ", "DDS", "a DirectDraw surface"),
+    (0, b"\x76\x2f\x31\x01", "EXR", "an OpenEXR image"),
+    (0, b"#?RADIANCE", "HDR", "a Radiance image"),
+    (0, b"gimp xcf", "XCF", "a GIMP file"),
+    (128, b"DICM", "DICOM", "a DICOM image"),
+    (0, b"SIMPLE  =", "FITS", "a FITS image"),
+    (0, b"FUJIFILM", "RAW", "a camera's raw file"),
 )
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"Rar!", "a rar archive"),
     (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"OggS", "a video or sound"),
+    (b"\x1aE\xdf\xa3", "a video"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
 )
+
+
+# What a file of each format is called; the first ending is the usual one.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "DIB": (".dib", ".bmp"),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "JPEG2000": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+    "AVIF": (".avif", ".avifs"),
+    "PSD": (".psd", ".psb"),
+    "PDF": (".pdf", ".ai"),
+    "EPS": (".eps", ".ps"),
+    "ICO": (".ico",),
+    "CUR": (".cur",),
+    "ICNS": (".icns",),
+    "JXL": (".jxl",),
+    "QOI": (".qoi",),
+    "DDS": (".dds",),
+    "EXR": (".exr",),
+    "HDR": (".hdr",),
+    "XCF": (".xcf",),
+    "DICOM": (".dcm", ".dicom"),
+    "FITS": (".fits", ".fit"),
+    "RAW": (".raf",),
+    "HEIC": (".heic", ".heif"),
+    "SVG": (".svg",),
+    "TGA": (".tga",),
+}
 
 
 def image_kind(content: bytes) -> str | None:
@@ -51,16 +95,18 @@ def image_kind(content: bytes) -> str | None:
     return None
 
 
-def unsupported_kind(content: bytes) -> str | None:
-    """Describe a picture of a format that is not read here; None for anything else."""
-    for signature, description in _OTHER:
-        if content.startswith(signature):
-            return description
-    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "a HEIC photograph"
+def unsupported_kind(content: bytes) -> tuple[str, str] | None:
+    """Name and describe a picture of a format that is not read here, such as ('PSD', 'a Photoshop file')."""
+    for offset, signature, kind, description in _OTHER:
+        if content.startswith(signature, offset):
+            return kind, description
+    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"heim", b"mif1", b"msf1", b"hevc"):
+        return "HEIC", "a HEIC photograph"
     head = content[:512].lstrip().lower()
     if head.startswith(b"<svg") or (head.startswith(b"<?xml") and b"<svg" in head):
-        return "an SVG drawing"
+        return "SVG", "an SVG drawing"
+    if content.endswith(b"TRUEVISION-XFILE.\0"):
+        return "TGA", "a Targa image"
     return None
 
 
@@ -69,6 +115,8 @@ def describe(content: bytes) -> str:
     for signature, description in _FOREIGN:
         if content.startswith(signature):
             return description
+    if content[4:8] == b"ftyp":
+        return "a video"
     head = content[:512]
     if not any(head):
         return "zero bytes only"
@@ -78,6 +126,23 @@ def describe(content: bytes) -> str:
         kind = "text" if markup is None else "XML" if markup[1].lower() == "?xml" else "an HTML page"
         return f"{kind}, starting {start[:40]!r}"
     return f"unknown content, starting {head[:8].hex(' ')}"
+
+
+def bits_a_channel(content: bytes) -> int:
+    """How deep a PNG, JPEG 2000 or AVIF file says its channels are; 8 where it does not say.
+
+    Pillow brings colours to 8 bits while it decodes and does not tell.
+    Source: PNG 3rd edition, 11.2.1; ITU-T T.800, A.5.1; AV1 image file format 1.1, section 2.2.1.
+    """
+    kind = image_kind(content)
+    if kind == "PNG":
+        return content[24] if len(content) > 24 else 8
+    if kind == "JPEG2000" and 0 <= (start := content.find(b"\xff\x51")) < len(content) - 40:
+        return (content[start + 40] & 0x7F) + 1
+    if kind == "AVIF" and 0 <= (start := content.find(b"av1C")) < len(content) - 7:
+        deep, twelve = content[start + 6] & 0x40, content[start + 6] & 0x20
+        return 12 if deep and twelve else 10 if deep else 8
+    return 8
 
 
 def is_cut_short(content: bytes) -> bool:

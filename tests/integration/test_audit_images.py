@@ -24,9 +24,11 @@ from automl_cnn.audit.clusters import Link, cluster_links
 from automl_cnn.audit.decisions import read_decisions, write_decisions
 from automl_cnn.audit.duplicates import find_duplicates
 from automl_cnn.audit.files import find_file_issues
+from automl_cnn.audit.properties import measure_properties
 from automl_cnn.audit.thumbnails import coarse, grey_thumbnails, perceptual_hashes
-from automl_cnn.config import AuditParams, parse_params
+from automl_cnn.config import AuditParams, Thresholds, parse_params
 from automl_cnn.data.decode import decode
+from automl_cnn.data.issues import findings_table
 from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.progress import silent
 from automl_cnn.stage import Stage
@@ -89,6 +91,11 @@ def write_set(files: Files, contents: list[tuple[str, bytes]]) -> tuple[pd.DataF
     manifest = pd.DataFrame(rows)[list(MANIFEST.columns)]
     artifacts.write_table(files.manifest, manifest, MANIFEST)
     return manifest, ImageStore.open(files.images)
+
+
+def file_issues(manifest: pd.DataFrame, store: ImageStore) -> pd.DataFrame:
+    properties = measure_properties(manifest[manifest["status"] == "ok"], store)
+    return find_file_issues(manifest, properties, findings_table([], {}), Thresholds())
 
 
 def clusters_of(tmp_path: Path, contents: list[bytes], embeddings: NDArray[np.float32] | None = None) -> list[set[int]]:
@@ -203,10 +210,10 @@ def test_faults_of_files_are_rows_with_evidence(tmp_path: Path) -> None:
     dark = Image.fromarray((np.asarray(photo(51)) // 16).astype(np.uint8))
     contents = [png(photo(s)) for s in range(6)] + [b"", png(flat), png(dark), png(blurred)]
     manifest, store = write_set(Files(tmp_path), [("a", content) for content in contents])
-    issues = find_file_issues(manifest, store, AuditParams())
+    issues = file_issues(manifest, store)
     found = {(row.issue, row.severity, row.path) for row in issues.itertuples()}
     assert found >= {
-        ("broken", "block", "a/0006.png"), ("blank", "warn", "a/0007.png"), ("dark", "warn", "a/0008.png"),
+        ("empty_file", "block", "a/0006.png"), ("blank", "warn", "a/0007.png"), ("dark", "warn", "a/0008.png"),
         ("blurry", "warn", "a/0009.png"),
     }  # fmt: skip
     assert not any(path < "a/0006" for _, _, path in found)
@@ -214,9 +221,9 @@ def test_faults_of_files_are_rows_with_evidence(tmp_path: Path) -> None:
 
 
 def test_the_letterbox_does_not_count_as_dark_or_as_contrast(tmp_path: Path) -> None:
-    flat = Image.new("RGB", (200, 20), (30, 30, 30))
+    flat = Image.new("RGB", (60, 20), (90, 90, 90))
     manifest, store = write_set(Files(tmp_path), [("a", png(flat))])
-    assert find_file_issues(manifest, store, AuditParams())["issue"].tolist() == ["blank"]
+    assert file_issues(manifest, store)["issue"].tolist() == ["blank"]
 
 
 def run_stage_script(name: str, root: Path, params: dict[str, object]) -> Files:
@@ -233,6 +240,7 @@ def run_stage_script(name: str, root: Path, params: dict[str, object]) -> Files:
 def prepare(root: Path, contents: list[tuple[str, bytes]], decisions: str = "") -> pd.DataFrame:
     files = Files(root)
     manifest, store = write_set(files, contents)
+    artifacts.write_table(files.scan_issues, findings_table([], {}), ISSUES)
     (root / "given.csv").write_text(decisions)
     write_decisions(files.decisions, read_decisions(root / "given.csv"))
     for backbone in ("one", "two"):
@@ -265,7 +273,7 @@ def test_audit_and_split_take_broken_excluded_and_doubled_files_to_the_end(tmp_p
     assert summary["images"] == {"total": 32, "usable": 30, "by_status": {"empty": 1, "ok": 31}}
     assert summary["duplicates"]["label_conflicts"] == 1
     assert summary["decisions"] == {"applied": {"exclude": 1}, "unknown": 1}
-    assert set(read_table(files.audit / "issues.parquet", ISSUES)["issue"]) >= {"broken", "exact_duplicate"}
+    assert set(read_table(files.audit / "issues.parquet", ISSUES)["issue"]) >= {"empty_file", "exact_duplicate"}
     groups = read_table(files.audit / "groups.parquet", artifacts.GROUPS).set_index("image_id")["group"]
     assert groups[manifest["image_id"][1]] == groups[manifest["image_id"][30]]
 

@@ -60,6 +60,17 @@ def png_claiming(width: int, height: int) -> bytes:
     )
 
 
+def png_of_sixteen_bits() -> bytes:
+    """A colour PNG that Pillow reads as 8 bits without a word."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    rows = b"".join(b"\0" + bytes(range(48)) for _ in range(8))
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 TEXTURE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (48, 48, 3), dtype=np.uint8))
 COMPRESSED = {
     "jpeg": saved(TEXTURE, "JPEG"),
@@ -92,6 +103,29 @@ def test_capture_time_is_read_and_nonsense_is_none() -> None:
     assert decoded(saved(picture(), "JPEG", exif=exif)).capture_time == "2024-02-29T13:05:59"
     exif.get_ifd(0x8769)[0x9003] = "0000:00:00 00:00:00"
     assert decoded(saved(picture(), "JPEG", exif=exif)).capture_time is None
+
+
+def test_the_camera_is_maker_model_and_serial_number() -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Acme\x00", "C-100 "
+    exif.get_ifd(0x8769)[0xA431] = "0042"
+    assert decoded(saved(picture(), "JPEG", exif=exif)).camera == "Acme C-100 0042"
+    assert decoded(saved(picture(), "JPEG")).camera is None
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"),
+    [
+        (saved(picture().convert("RGBA").quantize(4), "PNG", transparency=0), "PA"),
+        (saved(picture().quantize(4), "PNG"), "P"),
+        (saved(picture(), "PNG", transparency=(255, 0, 0)), "RGBA"),
+        (saved(picture().convert("LA"), "PNG"), "LA"),
+        (png_of_sixteen_bits(), "RGB;16"),
+        (saved(picture().convert("CMYK"), "TIFF"), "CMYK"),
+    ],
+)
+def test_the_mode_says_what_the_file_holds_with_transparency_and_depth(content: bytes, mode: str) -> None:
+    assert decoded(content).mode == mode
 
 
 def test_damaged_exif_does_not_cost_the_picture() -> None:
@@ -169,7 +203,7 @@ def test_warnings_as_errors_do_not_refuse_a_good_picture() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clear = Image.new("P", (8, 8))
-        assert decoded(saved(clear, "PNG", transparency=b"\x00\x80")).mode == "P"
+        assert decoded(saved(clear, "PNG", transparency=b"\x00\x80")).width == 8
 
 
 def test_threads_that_decode_together_leave_pillow_as_it_was() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from automl_cnn.data.manifest import image_id, image_ids
 from automl_cnn.data.scan import Scan, scan
 from automl_cnn.errors import DataError
 
@@ -21,6 +22,10 @@ def put(root: Path, *paths: str) -> Path:
 
 def labelled(found: Scan) -> dict[str, str]:
     return {entry.path: entry.label for entry in found.entries}
+
+
+def found_issues(found: Scan) -> set[tuple[str, str, str]]:
+    return {(one.path, one.issue, one.severity) for one in found.findings}
 
 
 def with_csv(tmp_path: Path, text: str | bytes, *paths: str) -> tuple[Path, Path]:
@@ -65,11 +70,32 @@ def test_classes_that_differ_in_case_alone_are_said(tmp_path: Path) -> None:
 
 
 def test_links_to_folders_are_not_followed_so_a_loop_ends(tmp_path: Path) -> None:
-    put(tmp_path, "a/1.jpg", "b/2.jpg")
-    (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    found = scan(tmp_path, None, "label")
+    root = put(tmp_path / "photos", "a/1.jpg", "b/2.jpg")
+    put(tmp_path / "elsewhere", "3.jpg")
+    (root / "a" / "loop").symlink_to(root)
+    (root / "a" / "out").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "beside").symlink_to(root / "b")
+    found = scan(root, None, "label")
     assert len(found.entries) == 2
-    assert found.ignored == {"link to a folder": 1}
+    assert found.ignored == {"link to a folder": 3}
+    assert found_issues(found) == {
+        ("a/loop", "symlink_loop", "warn"), ("a/out", "symlink_escape", "block"),
+        ("a/beside", "symlink_folder", "info"),
+    }  # fmt: skip
+
+
+def test_links_to_files_that_loop_or_leave_the_folder_are_rows_and_are_not_read(tmp_path: Path) -> None:
+    root = put(tmp_path / "photos", "a/1.jpg", "b/2.jpg")
+    put(tmp_path, "secret.jpg")
+    (root / "a" / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (root / "a" / "round.jpg").symlink_to(root / "a" / "about.jpg")
+    (root / "a" / "about.jpg").symlink_to(root / "a" / "round.jpg")
+    (root / "a" / "same.jpg").symlink_to(root / "b" / "2.jpg")
+    faults = {entry.path: entry.fault and entry.fault[0] for entry in scan(root, None, "label").entries}
+    assert faults == {
+        "a/1.jpg": None, "a/about.jpg": "symlink_loop", "a/out.jpg": "symlink_escape", "a/round.jpg": "symlink_loop",
+        "a/same.jpg": None, "b/2.jpg": None,
+    }  # fmt: skip
 
 
 def test_a_broken_link_and_a_name_of_another_encoding_are_rows_with_a_fault(tmp_path: Path) -> None:
@@ -83,12 +109,31 @@ def test_a_broken_link_and_a_name_of_another_encoding_are_rows_with_a_fault(tmp_
     assert faults == {"a/gone.jpg": "missing", "a/caf\\xe9.jpg": "unreadable"}
 
 
-def test_names_that_differ_in_unicode_spelling_alone_are_refused(tmp_path: Path) -> None:
-    put(tmp_path, "a/café.jpg", "b/1.jpg")
-    put(tmp_path, unicodedata.normalize("NFD", "a/café.jpg"))
-    if len(list((tmp_path / "a").iterdir())) == 1:
+def test_names_that_differ_in_unicode_form_alone_are_two_images_of_one_class(tmp_path: Path) -> None:
+    apart = [unicodedata.normalize(form, "café/1.jpg") for form in ("NFC", "NFD")]
+    put(tmp_path, "b/1.jpg", *apart)
+    if len(list(tmp_path.iterdir())) == 2:
         pytest.skip("this file system takes the two spellings for one")
-    assert "two Unicode spellings" in refused(tmp_path)
+    found = scan(tmp_path, None, "label")
+    assert labelled(found) == {"b/1.jpg": "b", apart[0]: "café", apart[1]: "café"}
+    assert found_issues(found) == {(path, "names_alike", "warn") for path in apart} | {
+        (path.split("/")[0], "class_names_alike", "warn") for path in apart
+    }
+    paths = [entry.path for entry in found.entries]
+    assert len(set(image_ids(paths))) == 3
+    assert dict(zip(paths, image_ids(paths), strict=True))[apart[0]] == image_id(apart[1])
+
+
+def test_files_that_become_no_image_are_named_one_by_one(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.jpg", "a/1.JPG", "a/.2.jpg", "b/2.jpg", "T-shirt/1.jpg", "t_shirt/1.jpg", "loose.png", ".git/x")
+    (tmp_path / "none").mkdir()
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    assert found_issues(scan(tmp_path, None, "label")) == {
+        ("a/1.JPG", "names_alike", "info"), ("a/1.jpg", "names_alike", "info"), ("a/.2.jpg", "hidden_file", "info"),
+        ("T-shirt", "class_names_alike", "warn"), ("t_shirt", "class_names_alike", "warn"),
+        (".git", "hidden_folder", "info"),
+        ("loose.png", "loose_file", "info"), ("none", "empty_class", "warn"), ("a/pipe.jpg", "not_a_file", "warn"),
+    }  # fmt: skip
 
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
@@ -159,14 +204,21 @@ def test_all_wrong_lines_are_named_at_once_with_their_numbers(tmp_path: Path) ->
         assert part in message
 
 
-def test_a_link_in_the_csv_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
-    root, labels = with_csv(tmp_path, "path,label\na.jpg,x\nout.jpg,y\nfar/b.jpg,y\n", "a.jpg")
+def test_a_link_in_the_csv_that_leaves_the_folder_is_a_row_and_is_not_read(tmp_path: Path) -> None:
+    root, labels = with_csv(
+        tmp_path, "path,label\na.jpg,x\nout.jpg,y\nfar/b.jpg,y\nnear/a.jpg,y\nd,y\n", "a.jpg", "d/c.jpg"
+    )
     put(tmp_path / "elsewhere", "b.jpg")
     (root / "out.jpg").symlink_to(tmp_path / "elsewhere" / "b.jpg")
     (root / "far").symlink_to(tmp_path / "elsewhere")
-    message = refused(root, labels)
-    assert "line 3 ('out.jpg' is a link to a place outside)" in message
-    assert "line 4" in message
+    (root / "near").symlink_to(root)
+    found = scan(root, labels, "label")
+    assert {entry.path: entry.fault and entry.fault[0] for entry in found.entries} == {
+        "a.jpg": None, "d": "missing", "far/b.jpg": "symlink_escape", "near/a.jpg": None, "out.jpg": "symlink_escape",
+    }  # fmt: skip
+    assert found_issues(found) == {
+        ("d/c.jpg", "unlisted_file", "info"), ("far", "symlink_escape", "block"), ("near", "symlink_loop", "warn"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
