@@ -41,6 +41,11 @@ class Files:
         return self.root / "decisions.csv"
 
     @property
+    def decision_problems(self) -> Path:
+        """The lines of decisions.csv that could not be read."""
+        return self.root / "decision_problems.json"
+
+    @property
     def scan_issues(self) -> Path:
         """What ingest saw of folders and names, before any picture: an ISSUES table."""
         return self.root / "scan_issues.parquet"

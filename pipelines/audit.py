@@ -4,14 +4,17 @@ import numpy as np
 
 from automl_cnn import artifacts
 from automl_cnn.artifacts import ISSUES, MANIFEST, read_table, write_json, write_table
-from automl_cnn.audit.decisions import apply_decisions, read_decisions
+from automl_cnn.audit.decisions import read_decisions
 from automl_cnn.audit.duplicates import find_duplicates
 from automl_cnn.audit.embeddings import join_embeddings
 from automl_cnn.audit.files import find_file_issues
 from automl_cnn.audit.labels import find_label_issues
+from automl_cnn.audit.problems import read_problems
 from automl_cnn.audit.properties import measure_properties
+from automl_cnn.audit.settled import Settled, settle_labels
 from automl_cnn.audit.summary import duplicate_issues, label_issues, summarise
 from automl_cnn.audit.thumbnails import grey_thumbnails
+from automl_cnn.audit.verdicts import apply_decisions, apply_to_duplicates
 from automl_cnn.data.issues import add_issues
 from automl_cnn.data.store import ImageStore
 from automl_cnn.split.groups import build_groups
@@ -21,17 +24,26 @@ from automl_cnn.stage import Stage, run_stage
 def main(stage: Stage) -> None:
     params, files, split = stage.params.audit, stage.files, stage.params.split
     manifest, store = read_table(files.manifest, MANIFEST), ImageStore.open(files.images)
-    decided, unknown = apply_decisions(manifest, read_decisions(files.decisions))
+    decisions = read_decisions(files.decisions, checked=True)
+    decided, unfit = apply_decisions(manifest, decisions)
     usable = decided[decided["status"] == "ok"]
     embeddings = join_embeddings([files.features / name / "base.npy" for name in params.backbones], usable)
     thumbnails = grey_thumbnails(usable, store, stage.progress)
     duplicates = find_duplicates(usable, thumbnails, embeddings, params, stage.progress)
-    groups = build_groups(decided, duplicates, split.group_by, stage.params.data.group_column, split.pattern)
+    resolved = apply_to_duplicates(decided, duplicates, decisions)
+    decided, duplicates = resolved.decided, resolved.duplicates
+    usable, settled = decided[decided["status"] == "ok"], Settled(decided, decisions)
+    groups = build_groups(
+        decided, duplicates, split.group_by, stage.params.data.group_column, split.pattern,
+        split.session_gap_minutes, resolved.joins,
+    )  # fmt: skip
     judged = ~usable["excluded"].to_numpy(bool)
     group_of = groups.table.set_index("image_id")["group"].loc[usable["image_id"]].to_numpy(np.object_)
     labels = find_label_issues(
-        usable[judged], embeddings[judged], group_of[judged], params.folds, params.seed, stage.progress
-    )
+        usable[judged].drop(columns="decision"), embeddings[judged], group_of[judged], params.folds, params.seed,
+        stage.progress,
+    )  # fmt: skip
+    labels, _ = settle_labels(labels, decided, settled)
     properties = measure_properties(usable, store, stage.progress)
     issues = find_file_issues(decided, properties, read_table(files.scan_issues, ISSUES), params.thresholds)
     issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
@@ -40,7 +52,8 @@ def main(stage: Stage) -> None:
         (artifacts.DUPLICATES, duplicates), (artifacts.GROUPS, groups.table),
     ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
-    write_json(files.audit / "summary.json", summarise(decided, issues, duplicates, labels, groups.unnamed, unknown))
+    problems = [*read_problems(files.decision_problems), *unfit, *resolved.problems]
+    write_json(files.audit / "summary.json", summarise(decided, issues, duplicates, labels, groups.unnamed, problems))
 
 
 if __name__ == "__main__":

@@ -1,123 +1,249 @@
-"""The reviewer's verdicts: decisions.csv, keyed by the bytes of an image, so that they outlive renaming and moving."""
+"""decisions.csv: the reviewer's verdicts, keyed by the bytes of an image, so that they outlive renaming and moving.
+
+The file is the reviewer's and is never rewritten. What ingest hands on is a checked copy: the lines that can be
+applied, each with its number in the reviewer's file.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from automl_cnn.artifacts import replacing
+from automl_cnn.audit.csv_records import guard, read_record, split_lines, unguard
+from automl_cnn.audit.problems import Problem
 from automl_cnn.errors import DataError
 
-COLUMNS = ("sha256", "decision", "new_label", "reviewer", "note")
-DECISIONS = ("keep", "relabel", "exclude")
+COLUMNS = (
+    "sha256", "issue", "decision", "new_label", "reviewer", "time", "note", "score_seen", "label_seen",
+)  # fmt: skip
+DECISIONS = ("keep", "relabel", "exclude", "keep_one", "merge_group", "split_group")
+NEW_CLASS = "new:"  # before a class that no image has yet
+SUSPECT_LABEL = "suspect_label"
 _REQUIRED = ("sha256", "decision")
+_LINE = "line"  # of the checked copy: where the decision stands in the reviewer's file
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_LINES_SHOWN = 10
+_SHOWN = 70  # characters of what came
 
 
-def read_decisions(path: Path) -> pd.DataFrame:
-    """Read and check decisions.csv.
+@dataclass(frozen=True)
+class Decisions:
+    """What decisions.csv holds.
+
+    Attributes:
+        table: `COLUMNS` and the reviewer's own columns as text, and `line` (int); one row a decision, in the order of
+            their lines. No two of them contradict each other.
+        problems: lines that cannot be applied.
+    """
+
+    table: pd.DataFrame
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The decisions as plain dictionaries, in the order of their lines."""
+        columns = [name for name in self.table.columns if name != _LINE]
+        cells = zip(*(self.table[name].tolist() for name in columns), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in cells]
+
+    def lines(self) -> list[int]:
+        """The line of every row of `rows`."""
+        return [int(line) for line in self.table[_LINE].tolist()]
+
+
+def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
+    """Read decisions.csv and check it line by line; a wrong line costs itself alone.
+
+    Of two lines that contradict each other the first stands: a line that is added later, or that a merge puts below,
+    never undoes unseen what was in force.
 
     Args:
-        path: comma- or semicolon-separated, UTF-8, a header with at least sha256 and decision; other columns than
-            `COLUMNS` are the reviewer's own and are left out.
+        path: comma- or semicolon-separated, UTF-8, a header with at least sha256 and decision.
+        checked: it is the copy that `write_decisions` made; the numbers of the lines are read from it.
     Returns:
-        `COLUMNS` as text, one row an image, sorted by sha256; no rows where the file is absent or empty.
+        No rows where the file is absent or empty.
     Raises:
-        DataError: columns are missing or lines are wrong; names every such line by its number.
+        DataError: it cannot be read at all: not UTF-8, or without a header.
     """
+    lines = split_lines(_text(path))
+    while lines and not lines[0].strip():
+        lines = lines[1:]
+    if not lines:
+        return Decisions(_frame([], [], []))
+    delimiter = ";" if ";" in lines[0] and "," not in lines[0] else ","  # as spreadsheets write it in half of Europe
+    names = _header(path, lines[0], delimiter)
+    own = [name for name in names if name and name not in (*COLUMNS, _LINE)]
+    rows: list[dict[str, str]] = []
+    places: list[int] = []
+    texts: list[str] = []
+    problems: list[Problem] = []
+    at = 1
+    while at < len(lines):
+        record = read_record(lines, at, delimiter)
+        cells = [unguard(cell.replace("\r\n", "\n").strip()) for cell in record.cells]
+        row = dict.fromkeys((*COLUMNS, *own), "") | dict(zip(names, cells, strict=False))
+        row["sha256"] = row["sha256"].lower()
+        fault = record.fault or _wrong_cells(cells, len(names)) or _wrong_value(row)
+        line = int(row[_LINE]) if checked and row.get(_LINE, "").isdigit() else at + 1
+        if not any(cells) and not record.fault:
+            at += record.lines
+        elif fault:
+            problems.append(Problem(line, *fault, text=lines[at].rstrip("\r\n")))
+            at += 1  # not record.lines: an unclosed quote may have swallowed good lines
+        else:
+            rows.append(row)
+            places.append(line)
+            texts.append("".join(lines[at : at + record.lines]).rstrip("\r\n"))
+            at += record.lines
+    kept, contradictions = _without_contradictions(rows, places, texts)
+    problems = sorted([*problems, *contradictions], key=lambda problem: problem.line)
+    return Decisions(_frame([rows[i] for i in kept], [places[i] for i in kept], own), tuple(problems))
+
+
+def write_decisions(path: Path, decisions: Decisions) -> None:
+    """Write the checked copy: the same decisions give the same bytes; the header alone where there are none.
+
+    Args:
+        path: usually `Files.decisions`; never the reviewer's own file.
+        decisions: what `read_decisions` returned.
+    """
+    table = decisions.table.sort_values(["sha256", "issue", _LINE])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows([guard(name, str(row[name])) for name in table.columns] for row in table.to_dict("records"))
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        return _frame([])
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             str(path), expected="a CSV file in UTF-8", received=str(error), action="Save it again as CSV (UTF-8)."
         ) from None
-    header = text.split("\n", 1)[0]
-    delimiter = ";" if ";" in header and "," not in header else ","  # as spreadsheets write it in half of Europe
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [(name or "").strip() for name in reader.fieldnames or []]
-    reader.fieldnames = names
-    if text.strip() and (absent := [name for name in _REQUIRED if name not in names]):
+
+
+def _header(path: Path, line: str, delimiter: str) -> list[str]:
+    record = read_record([line], 0, delimiter)
+    names = [cell.strip() for cell in record.cells]
+    absent = [name for name in _REQUIRED if name not in names]
+    if absent or record.fault:
         raise DataError(
-            str(path), expected=f"the columns {', '.join(COLUMNS)}", received=f"no {' and no '.join(absent)}",
-            action="Correct the first line of the file.",
+            str(path), expected=f"a first line with the columns {', '.join(COLUMNS)}",
+            received=f"no {' and no '.join(absent or ['readable first line'])}", action="Correct the first line.",
         )  # fmt: skip
+    return names
+
+
+def _wrong_cells(cells: list[str], columns: int) -> tuple[str, str, str] | None:
+    if len(cells) == columns or (len(cells) > columns and not any(cells[columns:])):
+        return None
+    action = "Correct the line; a cell that holds a comma stands in double quotes."
+    return f"{columns} cells, as in the first line", f"{len(cells)}", action
+
+
+def _wrong_value(row: Mapping[str, str]) -> tuple[str, str, str] | None:
+    decision, new_label, score = row["decision"], row["new_label"], row["score_seen"]
+    if not _SHA256.fullmatch(row["sha256"]):
+        return "a sha256 of 64 hexadecimal digits", _shown(row["sha256"]), "Copy it from manifest.parquet."
+    if decision not in DECISIONS:
+        return f"a decision of {', '.join(DECISIONS)}", _shown(decision), "Correct the line."
+    if decision == "relabel" and new_label in ("", NEW_CLASS):
+        return "a class in new_label", f"relabel with {_shown(new_label)}", "Name the class, or write keep."
+    if decision == "merge_group" and not _SHA256.fullmatch(new_label.lower()):
+        return "the sha256 of the other image in new_label", _shown(new_label), "Copy it from manifest.parquet."
+    if row["time"] and moment(row["time"]) is None:
+        action = "Write it as 2026-11-21T15:04:05Z, or leave it empty."
+        return "a time of ISO 8601", _shown(row["time"]), action
+    if score and number(score) is None:
+        return "a number in score_seen", _shown(score), "Correct it, or leave it empty."
+    return None
+
+
+def moment(text: str) -> datetime | None:
+    """A time of ISO 8601, taken for UTC where it names no zone; None where it is none."""
     try:
-        lines = [(reader.line_num, {name: (row.get(name) or "").strip() for name in COLUMNS}) for row in reader]
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}", expected="comma-separated values", received=str(error),
-            action="Correct the line.",
-        ) from None  # fmt: skip
-    rows = [(number, {**row, "sha256": row["sha256"].lower()}) for number, row in lines if any(row.values())]
-    if problems := _problems(rows):
-        more = len(problems) - _LINES_SHOWN
-        shown = "; ".join(problems[:_LINES_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise DataError(
-            str(path), expected="one valid decision an image", received=shown,
-            action=f"Correct these lines; a decision is one of {', '.join(DECISIONS)}.",
-        )  # fmt: skip
-    return _frame([row for _, row in rows])
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def write_decisions(path: Path, decisions: pd.DataFrame) -> None:
-    """Write the checked copy: the same decisions give the same bytes; the header alone where there are none.
+def number(text: str) -> float | None:
+    """A finite number; None where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
-    Args:
-        path: usually `Files.decisions`.
-        decisions: what `read_decisions` returned.
-    """
-    with replacing(path) as temporary:
-        decisions[list(COLUMNS)].sort_values("sha256").to_csv(
-            temporary, index=False, lineterminator="\n", encoding="utf-8"
+
+def _without_contradictions(
+    rows: list[dict[str, str]], places: list[int], texts: list[str]
+) -> tuple[list[int], list[Problem]]:
+    """Indices of the rows that stand, and a problem for each that an earlier line contradicts."""
+    by_issue: dict[tuple[str, str], int] = {}
+    by_claim: dict[tuple[str, str], tuple[str, int]] = {}
+    kept, problems = [], []
+    for index in sorted(range(len(rows)), key=places.__getitem__):
+        row = rows[index]
+        claims = {(row["sha256"], what): value for what, value in _claims(row).items()}
+        rivals = [by_claim[key][1] for key, value in claims.items() if by_claim.get(key, (value,))[0] != value]
+        rival = by_issue.get((row["sha256"], row["issue"]), min(rivals, default=None))
+        if rival is None:
+            by_issue[row["sha256"], row["issue"]] = index
+            by_claim |= {key: (value, index) for key, value in claims.items() if key not in by_claim}
+            kept.append(index)
+            continue
+        stands, line = places[rival], places[index]
+        received = (
+            f"{_words(rows[rival])} in line {stands} and {_words(row)} in line {line}, both for {row['sha256'][:12]}…"
         )
+        action = f"Line {stands} stands, line {line} is not applied; remove the wrong one."
+        problems.append(Problem(line, "one decision about one image", received, action, text=texts[index]))
+    return kept, problems
 
 
-def apply_decisions(manifest: pd.DataFrame, decisions: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Put the reviewer's verdicts over the manifest; every file with the same bytes gets the same verdict.
-
-    Args:
-        manifest: MANIFEST table.
-        decisions: what `read_decisions` returned.
-    Returns:
-        A copy of the manifest with `label` replaced, `decision` (keep, relabel, exclude or empty) and `excluded` (bool)
-        beside it; and the hashes that no file of the manifest has, sorted.
-    """
-    verdicts = decisions.set_index("sha256")
-    decision, new_label = (
-        pd.Series([known.get(key, "") for key in manifest["sha256"]], index=manifest.index, dtype="str")
-        for known in (verdicts["decision"].to_dict(), verdicts["new_label"].to_dict())
-    )
-    decided = manifest.assign(
-        label=manifest["label"].where(decision != "relabel", new_label),
-        decision=decision,
-        excluded=(decision == "exclude").astype(bool),
-    )
-    return decided, sorted(set(verdicts.index) - set(manifest["sha256"]))
+def _claims(row: Mapping[str, str]) -> dict[str, str]:
+    """What a decision says of an image; two that say different things of the same contradict each other."""
+    decision, new_label, whole = row["decision"], row["new_label"], not row["issue"]
+    claims: dict[str, str] = {}
+    if decision == "exclude":
+        claims["use"] = "no"
+    elif decision in ("relabel", "keep_one") or (decision == "keep" and whole):
+        claims["use"] = "yes"
+    if decision == "relabel" or (decision == "keep_one" and new_label):
+        claims["label"] = new_label.removeprefix(NEW_CLASS).strip()
+    elif decision == "keep" and (whole or row["issue"] == SUSPECT_LABEL):
+        claims["label"] = ""
+    if decision in ("keep_one", "split_group"):
+        claims["copy"] = decision
+    return claims
 
 
-def _problems(rows: list[tuple[int, dict[str, str]]]) -> list[str]:
-    problems: list[str] = []
-    first: dict[str, int] = {}
-    for number, row in rows:
-        sha256, decision = row["sha256"], row["decision"]
-        if not _SHA256.fullmatch(sha256):
-            problems.append(f"line {number}: {sha256[:70]!r} is not a sha256 of 64 hexadecimal digits")
-        elif (earlier := first.setdefault(sha256, number)) != number:
-            problems.append(f"line {number}: the same sha256 as line {earlier}")
-        if decision not in DECISIONS:
-            problems.append(f"line {number}: unknown decision {decision!r}")
-        elif decision == "relabel" and not row["new_label"]:
-            problems.append(f"line {number}: relabel without new_label")
-    return problems
+def _words(row: Mapping[str, str]) -> str:
+    label = f" {_shown(row['new_label'])}" if row["new_label"] else ""
+    return f"{row['decision']}{label}{' about ' + row['issue'] if row['issue'] else ''}"
 
 
-def _frame(rows: list[dict[str, str]]) -> pd.DataFrame:
-    ordered = sorted(rows, key=lambda row: row["sha256"])
-    return pd.DataFrame({name: pd.Series([row[name] for row in ordered], dtype="str") for name in COLUMNS})
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _frame(rows: list[dict[str, str]], places: list[int], own: list[str]) -> pd.DataFrame:
+    columns = {name: pd.Series([row[name] for row in rows], dtype="str") for name in (*COLUMNS, *own)}
+    return pd.DataFrame(columns | {_LINE: pd.Series(places, dtype="int64")})

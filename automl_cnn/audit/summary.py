@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from automl_cnn.audit.problems import Problem
 from automl_cnn.data.issues import issue_row
 
 LARGE_CLUSTER_SHARE = 0.05
@@ -56,7 +58,7 @@ def summarise(
     duplicates: pd.DataFrame,
     labels: pd.DataFrame,
     unnamed: dict[str, int],
-    unknown_decisions: list[str],
+    problems: Sequence[Problem],
 ) -> dict[str, Any]:
     """Put the audit in numbers.
 
@@ -66,7 +68,7 @@ def summarise(
         duplicates: DUPLICATES table.
         labels: LABELS table.
         unnamed: images that a group source gives no group, by source.
-        unknown_decisions: hashes in decisions.csv that no image has.
+        problems: lines of decisions.csv that are not applied.
     Returns:
         Plain JSON values; `warnings` are sentences.
     """
@@ -90,7 +92,7 @@ def summarise(
         "labels": _label_summary(labels),
         "decisions": {
             "applied": _counts(decided.loc[decided["decision"] != "", "decision"]),
-            "unknown": len(unknown_decisions),
+            "problems": [problem.summary() for problem in problems],
         },
         "groups": {"without_a_value": dict(sorted(unnamed.items()))},
     }
@@ -142,8 +144,8 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         said.append(
             f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); see labels.parquet."
         )
-    if unknown := summary["decisions"]["unknown"]:
-        said.append(f"About images that are not here: {_plural(unknown, 'line')} of decisions.csv.")
+    if problems := summary["decisions"]["problems"]:
+        said.append(f"Not applied: {_plural(len(problems), 'line')} of decisions.csv; summary.json says which and why.")
     said += [
         f"Without a {source}, and so in a group of their own: {_plural(count, 'image')}."
         for source, count in unnamed.items()

@@ -272,7 +272,8 @@ def test_audit_and_split_take_broken_excluded_and_doubled_files_to_the_end(tmp_p
     summary = read_json(files.audit / "summary.json")
     assert summary["images"] == {"total": 32, "usable": 30, "by_status": {"empty": 1, "ok": 31}}
     assert summary["duplicates"]["label_conflicts"] == 1
-    assert summary["decisions"] == {"applied": {"exclude": 1}, "unknown": 1}
+    assert summary["decisions"]["applied"] == {"exclude": 1}
+    assert [problem["line"] for problem in summary["decisions"]["problems"]] == [3]
     assert set(read_table(files.audit / "issues.parquet", ISSUES)["issue"]) >= {"empty_file", "exact_duplicate"}
     groups = read_table(files.audit / "groups.parquet", artifacts.GROUPS).set_index("image_id")["group"]
     assert groups[manifest["image_id"][1]] == groups[manifest["image_id"][30]]
