@@ -160,6 +160,12 @@ def is_cut_short(content: bytes) -> bool:
         return int.from_bytes(content[4:8], "little") + 8 > len(content)
     if kind == "BMP":
         return int.from_bytes(content[2:6], "little") > len(content)
+    if kind == "TIFF":  # its directory often comes last
+        return int.from_bytes(content[4:8], "little" if content[:2] == b"II" else "big") >= len(content)
+    if kind == "JPEG2000":  # compressed data never holds this marker (ITU-T T.800, A.1.2)
+        return b"\xff\xd9" not in content[content.find(b"\xff\x4f\xff\x51") :]
+    if kind == "AVIF":
+        return not _boxes_reach_their_end(content)
     return False
 
 
@@ -177,3 +183,19 @@ def _jpeg_reaches_its_end(content: bytes) -> bool:
         if code not in (0x01, 0xD8):  # these two stand alone; every other marker heads a segment with its length
             position += max(2, int.from_bytes(content[position : position + 2], "big"))
     return False
+
+
+def _boxes_reach_their_end(content: bytes) -> bool:
+    """Walk a file's outermost boxes: False where one says that it is longer than what is left.
+
+    Source: ISO/IEC 14496-12, section 4.2.
+    """
+    position = 0
+    while position + 8 <= len(content) and content[position + 4 : position + 8].isalnum():
+        size = int.from_bytes(content[position : position + 4], "big")
+        if size == 1:  # the length stands behind the name
+            size = int.from_bytes(content[position + 8 : position + 16], "big")
+        if size < 8:  # 0: to the end of the file; less than a header: no box, it comes after the picture
+            return True
+        position += size
+    return position <= len(content)
