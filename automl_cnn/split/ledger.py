@@ -1,0 +1,212 @@
+"""Where every image has stood since it was first split: the memory that keeps old images in place when data grows.
+
+The ledger is only ever added to. An image is known by its bytes, else by its pixels, else by its path, so that it keeps
+its side when it is renamed, saved again or edited in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from automl_cnn.artifacts import LEDGER, read_table, write_table
+from automl_cnn.errors import ArtifactError
+from automl_cnn.split.groups import group_images
+from automl_cnn.split.union import Links, Texts, read_links
+
+PROTECTED = ("test", "validation", "train")  # in a conflict the earlier named keeps its images
+_KEYS = ("sha256", "pixel_sha", "path")
+_COLUMNS = (*LEDGER.columns, "generation")
+_AGAIN = "Bring it back with `dvc checkout artifacts/ledger.parquet`, or split anew with `automl-cnn resplit`."
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where the images stand before the split.
+
+    Attributes:
+        groups: GROUPS table in the order of the manifest; within a group all images that stand anywhere stand on one
+            side. What had to be left out of its group stands alone.
+        side: text [n], the side of images that the ledger knows, empty for the others.
+        quarantined: text [n], why an image must be left out, empty for the others.
+        counts: what report.json says: known, new, bridging, conflicts.
+    """
+
+    groups: pd.DataFrame
+    side: Texts
+    quarantined: Texts
+    counts: dict[str, int]
+
+
+def read_ledger(path: Path) -> pd.DataFrame:
+    """Read the ledger; no rows where there is none yet.
+
+    Raises:
+        ArtifactError: it is damaged, of another version, or names a side that there is not.
+    """
+    if not path.exists():
+        return pd.DataFrame({
+            name: pd.Series([], dtype="int64" if name == "generation" else "str") for name in _COLUMNS
+        })  # fmt: skip
+    try:
+        ledger = read_table(path, LEDGER)
+    except ArtifactError as error:
+        raise ArtifactError(error.where, expected=error.expected, received=error.received, action=_AGAIN) from None
+    if strange := sorted(set(ledger["split"].astype("str")) - set(PROTECTED)):
+        raise ArtifactError(
+            str(path), expected=f"the sides {', '.join(PROTECTED)}", received=", ".join(strange), action=_AGAIN
+        )
+    if "generation" not in ledger:
+        ledger["generation"] = 1
+    return ledger[list(_COLUMNS)]
+
+
+def write_ledger(path: Path, ledger: pd.DataFrame) -> None:
+    """Write it so that the same rows give the same bytes."""
+    write_table(path, ledger, LEDGER)
+
+
+def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame, ledger: pd.DataFrame) -> Stand:
+    """Look up where the old images stand, and leave out what would join two sides.
+
+    Old images never change sides. Where a new join (another split.group_by, a new duplicate, a reviewer's merge_group)
+    connects old images of two sides, the test split keeps all of its images, validation those that are not joined to
+    the test split, train those that are joined to neither; the joining rest is quarantined. New images follow in the
+    order of their sha256; one that would connect two sides is quarantined, and nothing that merely hangs on it.
+
+    Args:
+        decided: MANIFEST table after the reviewer's decisions, with `excluded`.
+        groups: GROUPS table of the same images.
+        joins: JOINS table of the same images.
+        ledger: what `read_ledger` returned.
+    """
+    side = _look_up(decided, ledger)
+    used = ((decided["status"] == "ok") & ~decided["excluded"].astype(bool)).to_numpy()
+    table = decided[["image_id"]].merge(groups, on="image_id", how="left", validate="one_to_one")
+    standing = pd.Series(side).where(side != "")
+    torn = (standing.groupby(table["group"].to_numpy()).transform("nunique") > 1).to_numpy()
+    quarantined = np.full(len(table), "", dtype=object)
+    if torn.any():
+        rows = np.flatnonzero(torn)
+        ids = table["image_id"].to_numpy(dtype=object)[rows]
+        links = read_links(joins, ids)
+        order = _order(decided["sha256"].astype("str").to_numpy(dtype=object)[rows], ids, side[rows], used[rows])
+        reasons = _keep_apart(links, order, side[rows])
+        quarantined[rows] = np.where(used[rows], reasons, "")
+        alone = reasons != ""
+        alone[~np.isin(np.arange(len(rows)), order)] = True
+        parts = group_images(ids, links.without(alone))
+        table.loc[rows, ["group", "reason"]] = parts[["group", "reason"]].to_numpy()
+    known, left_out = side != "", quarantined != ""
+    counts = {
+        "known": int((known & used).sum()), "new": int((~known & used).sum()),
+        "bridging": int((left_out & ~known).sum()), "conflicts": int((left_out & known).sum()),
+    }  # fmt: skip
+    return Stand(table, side, quarantined, counts)
+
+
+def extend_ledger(ledger: pd.DataFrame, decided: pd.DataFrame, split: Sequence[str]) -> pd.DataFrame:
+    """Add the images that now stand on a side; rows that are there stay as they are, in their order.
+
+    Args:
+        ledger: what `read_ledger` returned.
+        decided: MANIFEST table.
+        split: the split of each image of `decided`; quarantined images are not added.
+    Returns:
+        LEDGER table; `generation` counts the splits that added something, from 1.
+    """
+    rows = decided[list(_KEYS)].astype("str").assign(split=list(split))
+    rows = rows[rows["split"].isin(PROTECTED)].fillna("").sort_values("path", kind="stable")
+    there = pd.MultiIndex.from_frame(ledger[list(LEDGER.columns)])
+    rows = rows[~pd.MultiIndex.from_frame(rows[list(LEDGER.columns)]).isin(there)]
+    if rows.empty:
+        return ledger
+    generation = int(ledger["generation"].max()) + 1 if len(ledger) else 1
+    added = pd.concat([ledger, rows.assign(generation=generation)], ignore_index=True)
+    return added.astype({**dict.fromkeys(LEDGER.columns, "str"), "generation": "int64"})
+
+
+def retire_ledger(path: Path) -> Path | None:
+    """Put the ledger aside so that the next split starts afresh; nothing is deleted.
+
+    Returns:
+        Where it lies now: beside its place, with the next free number; None where there was none.
+    """
+    if not path.exists():
+        return None
+    number = 1
+    while (retired := path.with_name(f"{path.stem}.retired-{number}{path.suffix}")).exists():
+        number += 1
+    return path.rename(retired)
+
+
+def _look_up(decided: pd.DataFrame, ledger: pd.DataFrame) -> Texts:
+    """The side of each image, by the first key that the ledger has; empty where it has none."""
+    side = np.full(len(decided), "", dtype=object)
+    content = np.zeros(len(ledger), bool)  # rows whose bytes or pixels are still among the images
+    for key in _KEYS:
+        known = ledger[~content] if key == "path" else ledger
+        # the bytes have stood where they stood first; at a path the latest image counts
+        known = known[known[key] != ""].drop_duplicates(key, keep="last" if key == "path" else "first")
+        found = decided[key].astype("str").map(dict(zip(known[key], known["split"], strict=True)))
+        fill = (side == "") & found.notna().to_numpy()
+        side[fill] = found.to_numpy(dtype=object)[fill]
+        if key != "path":
+            content |= ledger[key].isin(decided[key]).to_numpy() & (ledger[key] != "").to_numpy()
+    return side
+
+
+def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int]:
+    """Who is placed first: the old by protection, then the old that are out of use, then the new; each by sha256.
+
+    A new image that is out of use comes to stand nowhere.
+    """
+    place = {name: number for number, name in enumerate(PROTECTED)}
+    rank = [place.get(str(name), len(place)) + len(place) * (not use) for name, use in zip(side, used, strict=True)]
+    rows = [row for row in range(len(ids)) if side[row] or used[row]]
+    return sorted(rows, key=lambda row: (rank[row], sha256[row], ids[row]))
+
+
+def _keep_apart(links: Links, order: list[int], side: Texts) -> Texts:
+    """Grow the groups image by image: text [n], why an image was left out, empty where it was taken in."""
+    shared: list[list[int]] = [[] for _ in side]
+    for image, thing in zip(links.images.tolist(), links.things.tolist(), strict=True):
+        shared[image].append(thing)
+    leader = list(range(len(links.sources)))
+    side_of: dict[int, str] = {}  # of the shared things, by their leader
+    reasons = np.full(len(side), "", dtype=object)
+    for row in order:
+        roots = {_find(leader, thing) for thing in shared[row]}
+        sides = {side_of[root] for root in roots if root in side_of} | ({side[row]} - {""})
+        if len(sides) > 1:
+            reasons[row] = _tell(links, shared[row], leader, side_of, side[row])
+            continue
+        for root in roots:
+            leader[root] = min(roots)
+        if sides and roots:
+            side_of[min(roots)] = sides.pop()
+    return reasons
+
+
+def _find(leader: list[int], thing: int) -> int:
+    while leader[thing] != thing:
+        leader[thing] = leader[leader[thing]]
+        thing = leader[thing]
+    return thing
+
+
+def _tell(links: Links, shared: list[int], leader: list[int], side_of: dict[int, str], own: str) -> str:
+    """Name the sides between which an image stands and what joins it to each."""
+    joined: dict[str, list[str]] = {}
+    for thing in shared:
+        if there := side_of.get(_find(leader, thing)):
+            joined.setdefault(there, []).append(f"{links.sources[thing]} {links.values[thing]}")
+    told = [f"{name} ({', '.join(sorted(joined[name]))})" for name in reversed(PROTECTED) if name in joined]
+    if own:
+        told = [text for text in told if not text.startswith(f"{own} (")]
+        return f"stands in {own}, now also joined to {' and '.join(told)}"
+    return f"would join {' to '.join(told)}"
