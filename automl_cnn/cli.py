@@ -71,6 +71,22 @@ def run() -> None:
 
 
 @main.command()
+def resplit() -> None:
+    """Put the split's ledger aside, so that the next run splits all images anew. Nothing is deleted."""
+    from automl_cnn.artifacts import Files
+    from automl_cnn.split.ledger import retire_ledger
+
+    retired = retire_ledger(Files(Path("artifacts")).ledger)
+    if retired is None:
+        click.echo("There is no ledger: the next `automl-cnn run` splits all images anew.")
+        return
+    click.echo(f"The ledger lies at {retired} now. The next `automl-cnn run` splits all images anew.")
+    click.echo(
+        "Scores on the new test split cannot be compared with earlier ones: models have seen some of its images."
+    )
+
+
+@main.command()
 def summary() -> None:
     """Print times, test accuracy, size and latency of the last run."""
     from automl_cnn.summary import print_summary

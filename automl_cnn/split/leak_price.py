@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ COMPONENTS = 256  # principal components kept of the standardised embeddings
 # and makes the price higher: on magnetic-tile 19 points at .1, 15 at .01, 12 at .003, 8 at .001.
 REGULARIZATION = 0.003
 LARGEST = 4000  # images; of more, whole groups are drawn, so that the price takes seconds whatever the size
+Embed = Callable[[NDArray[np.intp]], NDArray[np.floating]]
 _RESAMPLES, _CONFIDENCE = 1000, 0.95
 
 
@@ -48,7 +50,7 @@ class LeakPrice:
 
 
 def measure_leak_price(
-    embeddings: NDArray[np.floating],
+    embed: Embed,
     labels: NDArray[np.object_],
     groups: NDArray[np.object_],
     seed: int,
@@ -60,7 +62,8 @@ def measure_leak_price(
     the grouped ones; every repeat deals both anew. The interval resamples groups, the difference paired by image.
 
     Args:
-        embeddings: float [n, d], of the images of train and validation; never of the test split.
+        embed: gives the embeddings of some of the n images, float [chosen, d]; called once, or not at all. The images
+            are those of train and validation, never of the test split.
         labels: text [n].
         groups: text [n].
         seed: of the folds and the resampling.
@@ -75,11 +78,10 @@ def measure_leak_price(
     if count < 2 or len(classes) < 2:
         return _free(len(given), "With one group or one class there is no price of a leak to measure.")
     rng = np.random.default_rng(seed)
-    if len(given) > LARGEST:
-        chosen = _draw_groups(group_of, rng)
-        embeddings, given, group_of = embeddings[chosen], given[chosen], group_of[chosen]
-        count = len(np.unique(group_of))
-    values = _reduce(embeddings)
+    chosen = _draw_groups(group_of, rng) if len(given) > LARGEST else np.arange(len(given))
+    given, group_of = given[chosen], group_of[chosen]
+    count = len(np.unique(group_of))
+    values = _reduce(embed(chosen))
     folds = min(FOLDS, count)
     right = np.zeros((2, len(given)))
     for repeat in range(REPEATS):

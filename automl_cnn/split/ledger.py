@@ -21,6 +21,7 @@ from automl_cnn.split.union import Links, Texts, read_links
 PROTECTED = ("test", "validation", "train")  # in a conflict the earlier named keeps its images
 _KEYS = ("sha256", "pixel_sha", "path")
 _COLUMNS = (*LEDGER.columns, "generation")
+_ANEW = "`automl-cnn resplit` splits anew."
 _AGAIN = "Bring it back with `dvc checkout artifacts/ledger.parquet`, or split anew with `automl-cnn resplit`."
 
 
@@ -31,15 +32,35 @@ class Stand:
     Attributes:
         groups: GROUPS table in the order of the manifest; within a group all images that stand anywhere stand on one
             side. What had to be left out of its group stands alone.
-        side: text [n], the side of images that the ledger knows, empty for the others.
-        quarantined: text [n], why an image must be left out, empty for the others.
-        counts: what report.json says: known, new, bridging, conflicts.
+        earlier: image_id → side, for the images that the ledger knows.
+        left_out: image_id → why, for the images that must be quarantined lest they join two sides.
+        counts: of the images in use: known and new; of those left out: bridging (new) and conflicts (known).
     """
 
     groups: pd.DataFrame
-    side: Texts
-    quarantined: Texts
+    earlier: dict[str, str]
+    left_out: dict[str, str]
     counts: dict[str, int]
+
+    def report(self, table: pd.DataFrame) -> dict[str, int]:
+        """What report.json says of the ledger: the counts, and how many known images have moved in a SPLITS table."""
+        stood = table["image_id"].map(self.earlier)
+        placed = stood.notna() & table["split"].isin(PROTECTED)
+        return {**self.counts, "moved": int((table["split"] != stood)[placed].sum())}
+
+    def lines(self) -> list[str]:
+        """What the stage says; nothing at the first split."""
+        known, bridging, conflicts = (self.counts[name] for name in ("known", "bridging", "conflicts"))
+        told = []
+        if known:
+            told.append(f"{known - conflicts:,} images stay where the ledger has them, whatever split.ratios and "
+                        f"split.seed say now. {_ANEW}")  # fmt: skip
+        if bridging:
+            told.append(f"{bridging:,} new images would join two sides and are quarantined; splits.parquet says why.")
+        if conflicts:
+            told.append(f"{conflicts:,} old images are now joined to another side (by another split.group_by, new "
+                        f"duplicates or a reviewer) and are quarantined. {_ANEW}")  # fmt: skip
+        return told
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
@@ -106,7 +127,9 @@ def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame,
         "known": int((known & used).sum()), "new": int((~known & used).sum()),
         "bridging": int((left_out & ~known).sum()), "conflicts": int((left_out & known).sum()),
     }  # fmt: skip
-    return Stand(table, side, quarantined, counts)
+    ids = table["image_id"].to_numpy(dtype=object)
+    earlier = dict(zip(ids[known], side[known], strict=True))
+    return Stand(table, earlier, dict(zip(ids[left_out], quarantined[left_out], strict=True)), counts)
 
 
 def extend_ledger(ledger: pd.DataFrame, decided: pd.DataFrame, split: Sequence[str]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from automl_cnn.split.leak_price import LARGEST, LeakPrice, measure_leak_price
 
@@ -17,7 +18,13 @@ def price(of_the_class: float, of_the_group: float, seed: int = 1) -> LeakPrice:
     label = group % 3
     classes, own = rng.normal(size=(3, COLUMNS)), rng.normal(size=(GROUPS, COLUMNS))
     values = of_the_class * classes[label] + of_the_group * own[group] + rng.normal(size=(len(group), COLUMNS))
-    return measure_leak_price(values, label.astype(str).astype(object), group.astype(str).astype(object), seed)
+    return measure_leak_price(
+        values.__getitem__, label.astype(str).astype(object), group.astype(str).astype(object), seed
+    )
+
+
+def unasked(rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    raise AssertionError(f"embeddings of {len(rows)} images were asked for")
 
 
 def test_groups_that_look_alike_have_a_price_and_the_interval_holds_it() -> None:
@@ -38,14 +45,14 @@ def test_groups_that_show_nothing_have_no_price() -> None:
 
 def test_single_images_cost_nothing_and_nothing_is_computed() -> None:
     alone = np.array([str(row) for row in range(30)], dtype=object)
-    found = measure_leak_price(np.zeros((30, 2)), np.array(["a", "b"] * 15, dtype=object), alone, 1)
+    found = measure_leak_price(unasked, np.array(["a", "b"] * 15, dtype=object), alone, 1)
     assert (found.points, found.repeats) == (0, 0)
     assert "stands alone" in found.sentence
 
 
 def test_one_group_has_no_price() -> None:
     one = np.array(["g"] * 10, dtype=object)
-    assert measure_leak_price(np.zeros((10, 2)), np.array(["a", "b"] * 5, dtype=object), one, 1).repeats == 0
+    assert measure_leak_price(unasked, np.array(["a", "b"] * 5, dtype=object), one, 1).repeats == 0
 
 
 def test_the_same_seed_gives_the_same_price() -> None:
@@ -55,7 +62,8 @@ def test_the_same_seed_gives_the_same_price() -> None:
 def test_of_a_large_set_whole_groups_are_drawn() -> None:
     rng = np.random.default_rng(1)
     group = np.repeat(np.arange(LARGEST), 2)
+    values = rng.normal(size=(len(group), 2))
     found = measure_leak_price(
-        rng.normal(size=(len(group), 2)), rng.choice(["a", "b"], len(group)).astype(object), group.astype(object), 1
+        values.__getitem__, rng.choice(["a", "b"], len(group)).astype(object), group.astype(object), 1
     )
     assert found.images == 2 * found.groups == LARGEST
