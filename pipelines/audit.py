@@ -43,13 +43,14 @@ def main(stage: Stage) -> None:
         usable[judged].drop(columns="decision"), embeddings[judged], group_of[judged], params.folds, params.seed,
         stage.progress,
     )  # fmt: skip
-    labels, _ = settle_labels(labels, decided, settled)
+    labels = settle_labels(labels, decided, settled)
     properties = measure_properties(usable, store, stage.progress)
     issues = find_file_issues(decided, properties, read_table(files.scan_issues, ISSUES), params.thresholds)
     issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
     for table, frame in (
         (ISSUES, issues), (artifacts.PROPERTIES, properties), (artifacts.LABELS, labels),
         (artifacts.DUPLICATES, duplicates), (artifacts.GROUPS, groups.table),
+        (artifacts.JOINS, groups.joins),
     ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     problems = [*read_problems(files.decision_problems), *unfit, *resolved.problems]
