@@ -24,7 +24,7 @@ class ImageStore:
     Attributes:
         size_px: side of every picture.
         resize: how the pictures were brought to that side: letterbox, crop or stretch.
-        digest: SHA-256 (hex) of the settings and all pixels, in order; says nothing of when they were written.
+        digest: BLAKE2b (hex, 256 bits) of the settings and all pixels, in order; says nothing of when they were made.
     """
 
     def __init__(self, folder: Path, size_px: int, resize: str, digest: str, count: int, shards: list[str]) -> None:
@@ -111,7 +111,7 @@ class StoreWriter:
 
     def __init__(self, folder: Path, size_px: int, resize: str) -> None:
         self._folder, self._size_px, self._resize = folder, size_px, resize
-        self._hash = hashlib.sha256(f"images v{_VERSION} {size_px} {resize}\n".encode())
+        self._hash = hashlib.blake2b(f"images v{_VERSION} {size_px} {resize}\n".encode(), digest_size=32)
         self._shards: list[str] = []
         self._file: IO[bytes] | None = None
         self.count = 0

@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automl_cnn.data.manifest import image_id, image_ids
 from automl_cnn.data.scan import Scan, scan
@@ -122,6 +124,11 @@ def test_names_that_differ_in_unicode_form_alone_are_two_images_of_one_class(tmp
     paths = [entry.path for entry in found.entries]
     assert len(set(image_ids(paths))) == 3
     assert dict(zip(paths, image_ids(paths), strict=True))[apart[0]] == image_id(apart[1])
+
+
+@given(st.sets(st.text(alphabet="aé\u0301e/K\u212a", min_size=1, max_size=6)))
+def test_different_paths_have_different_ids_however_alike_they_are(paths: set[str]) -> None:
+    assert len(set(image_ids(sorted(paths)))) == len(paths)
 
 
 def test_files_that_become_no_image_are_named_one_by_one(tmp_path: Path) -> None:
