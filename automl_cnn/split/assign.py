@@ -14,7 +14,7 @@ from automl_cnn.config import SplitParams
 from automl_cnn.errors import SplitError
 from automl_cnn.split.problem import FREE, Sides
 from automl_cnn.split.proof import NO_FOLD, QUARANTINE, SIDES, prove_folds, prove_split
-from automl_cnn.split.relax import Regroup, explain_entangled, explain_scarce
+from automl_cnn.split.relax import Relaxations, explain_entangled, explain_scarce, relaxed_groupings
 from automl_cnn.split.solver import Assignment, assign_groups
 from automl_cnn.split.tally import Tally, tally
 
@@ -39,7 +39,7 @@ def split_images(
     params: SplitParams,
     earlier: Mapping[str, str] | None = None,
     left_out: Mapping[str, str] | None = None,
-    relaxations: Mapping[str, Regroup] | None = None,
+    joins: pd.DataFrame | None = None,
 ) -> Split:
     """Split the images so that no group stands on two sides and every class stands on each.
 
@@ -50,14 +50,16 @@ def split_images(
         params: ratios, folds and seed.
         earlier: image_id → side, for images that have stood somewhere before; their groups stay there.
         left_out: image_id → why the image must be quarantined.
-        relaxations: source of split.group_by → the GROUPS table without it; made only to explain an impossible split.
+        joins: JOINS table, to find out what would have to be given up where a split is impossible.
     Raises:
         SplitError: fewer than two classes; a class with fewer than three groups; groups so entangled that no split has
             every class on every side. It names class and groups and offers the smallest relaxation.
     """
     table, used = _table(decided, groups, left_out or {})
     told = tally(table.loc[used, "group"], table.loc[used, "label"])
-    relaxations = relaxations or {}
+    relaxations: Relaxations = {}
+    if joins is not None:
+        relaxations = relaxed_groupings(joins, [i for i in table["image_id"].tolist() if i not in (left_out or {})])
     _check_classes(table[used], told, relaxations)
     ratios = [params.ratios.train, params.ratios.validation, params.ratios.test]
     fixed = _standing(table, told.rows, earlier or {})
@@ -123,7 +125,7 @@ def _standing(table: pd.DataFrame, names: list[str], earlier: Mapping[str, str])
     return np.array([place.get(side_of.get(name, ""), FREE) for name in names], np.int64)
 
 
-def _check_classes(used: pd.DataFrame, told: Tally, relaxations: Mapping[str, Regroup]) -> None:
+def _check_classes(used: pd.DataFrame, told: Tally, relaxations: Relaxations) -> None:
     if len(told.labels) < 2:
         raise SplitError(
             "split", expected="at least two classes of usable images",

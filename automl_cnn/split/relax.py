@@ -3,30 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from automl_cnn.errors import SplitError
 from automl_cnn.split.coverage import cover_classes
+from automl_cnn.split.groups import group_images
 from automl_cnn.split.problem import make_problem
 from automl_cnn.split.proof import SIDES
+from automl_cnn.split.sources import COPIES, REVIEWER
 from automl_cnn.split.tally import Tally, tally
+from automl_cnn.split.union import read_links
 
 _CLASSES_SHOWN = 10
 _GROUPS_SHOWN = 3
 _CLASSES_TRIED = 20  # classes that are left out one by one to see whether the rest can be split, the smallest first
 
-Regroup = Callable[[], pd.DataFrame]  # makes a GROUPS table
+_NAMED_ALIKE = ("folder", "pattern", "session", "duplicates")  # in reasons as in split.group_by
+Relaxations = Mapping[str, Callable[[], pd.DataFrame]]
 
 
-def explain_scarce(used: pd.DataFrame, told: Tally, relaxations: Mapping[str, Regroup]) -> SplitError:
+def relaxed_groupings(joins: pd.DataFrame, ids: Sequence[str]) -> Relaxations:
+    """For each source of joins, how the images would be grouped without it.
+
+    Copies stay together: the same picture on two sides is a leak whatever the analyst says.
+
+    Args:
+        joins: JOINS table.
+        ids: image ids.
+    Returns:
+        What to give up, in the words of params.yaml → a function that makes the GROUPS table without it.
+    """
+    texts = np.asarray(ids, dtype=object)
+
+    def without(source: str) -> pd.DataFrame:
+        return group_images(texts, read_links(joins[joins["source"] != source], texts))
+
+    sources = [str(source) for source in joins["source"].unique() if source != COPIES]
+    return {_wording(source): partial(without, source) for source in sources}
+
+
+def explain_scarce(used: pd.DataFrame, told: Tally, relaxations: Relaxations) -> SplitError:
     """Classes in fewer than three groups: name them, their groups, and the smallest way out.
 
     Args:
         used: SPLITS table of the images that are to be dealt, with group and reason.
         told: their counts, groups by classes.
-        relaxations: source of split.group_by → the GROUPS table without it.
+        relaxations: of `relaxed_groupings`.
     """
     groups_with, images = (told.counts > 0).sum(axis=0), told.counts.sum(axis=0)
     scarce = np.flatnonzero(groups_with < len(SIDES)).tolist()
@@ -47,12 +72,12 @@ def explain_scarce(used: pd.DataFrame, told: Tally, relaxations: Mapping[str, Re
         )
     return SplitError(
         "split", expected="at least three groups a class, one each for train, validation and test",
-        received=", ".join(described) + more, action=" ".join(offer for offer in offers if offer),
+        received=", ".join(described) + more, action="".join(offers),
     )  # fmt: skip
 
 
 def explain_entangled(
-    used: pd.DataFrame, told: Tally, ratios: Sequence[float], relaxations: Mapping[str, Regroup], proven: bool
+    used: pd.DataFrame, told: Tally, ratios: Sequence[float], relaxations: Relaxations, proven: bool
 ) -> SplitError:
     """Each class has its three groups, but no assignment of all puts every class everywhere: name what is in the way.
 
@@ -78,17 +103,14 @@ def explain_entangled(
         received=f"{len(told.rows):,} groups that hold {len(told.labels)} classes so entangled that no split "
         f"{'exists' if proven else 'was found'}: {name} stands in {_plural(groups_with[worst], 'group')} "
         f"({_groups_of(used, name)})",
-        action=" ".join(offer for offer in offers if offer),
+        action="".join(offers),
     )  # fmt: skip
 
 
-def _without_a_source(used: pd.DataFrame, needed: Sequence[str], relaxations: Mapping[str, Regroup]) -> str:
-    """The source of split.group_by whose absence sets the fewest images free, among those that make the split possible.
-
-    Only one source at a time; what it joined may then stand on two sides, which is said.
-    """
+def _without_a_source(used: pd.DataFrame, needed: Sequence[str], relaxations: Relaxations) -> str:
+    """The source whose absence tears the fewest images from others, among those that make the split possible."""
     possible: list[tuple[int, str, str]] = []
-    for source, regroup in relaxations.items():
+    for wording, regroup in relaxations.items():
         table = regroup().set_index("image_id")["group"]
         group = used["image_id"].map(table)
         told = tally(group, used["label"])
@@ -98,14 +120,18 @@ def _without_a_source(used: pd.DataFrame, needed: Sequence[str], relaxations: Ma
             )
             groups_with = dict(zip(told.labels, (told.counts > 0).sum(axis=0).tolist(), strict=True))
             least = min(needed, key=lambda label: groups_with[label])
-            possible.append((freed, source, f"{least} then has {groups_with[least]} groups"))
+            possible.append((freed, wording, f"{least} then has {groups_with[least]} groups"))
     if not possible:
         return ""
-    freed, source, why = min(possible)
-    return (
-        f"Leave {source} out of split.group_by: {why}, and {_plural(freed, 'image')} that {source} keeps together may "
-        "come to stand on two sides. Or:"
-    )
+    freed, wording, why = min(possible)
+    apart = f"{_plural(freed, 'image')} may then stand on another side than images they are joined to now"
+    return f"{wording}: {why}, but {apart}. Or: "
+
+
+def _wording(source: str) -> str:
+    if source == REVIEWER:
+        return "Take back the reviewer's merge_group (decisions.csv)"
+    return f"Leave {source if source in _NAMED_ALIKE else f'column ({source})'} out of split.group_by"
 
 
 def _for_one_class(told: Tally, scarce: int, lacking: int) -> str:

@@ -22,9 +22,9 @@ from automl_cnn.split.swaps import deal_greedily, improve
 # Kinds of free group times classes times sides. Up to EXACT_SIZE the integer program pays: on 24 random sets of 26 to
 # 535 groups it was proven within a hundredth on 14, and moves and exchanges alone cost 11 % more. Up to LINEAR_SIZE its
 # linear relaxation gives them a second start, which cut the cost of three of eight large sets by 9 to 67 %.
-EXACT_SIZE, LINEAR_SIZE = 4500, 60_000
+EXACT_SIZE, LINEAR_SIZE = 3000, 60_000
 # Where branching ends, a count and a bound and never a time: smaller programs may branch more often.
-_NODES, _NODE_WORK, _GAP = 30, 50_000, 0.01
+_NODES, _NODE_WORK, _GAP = 20, 50_000, 0.01
 RATIO_ERROR = 0.01  # what the sizes are held to where groups allow it
 _SIZE_KINDS, _SIZE_NODES = 400, 300
 _BULK = 2000  # free groups beyond which equal ones are dealt in whole shares before anything is weighed
