@@ -171,11 +171,20 @@ def _cut_short() -> list[tuple[str, str, str, bytes]]:
         ("JPEG 2000 cut in half", "truncated", "cat/half.jp2", whole["JPEG2000"][: len(whole["JPEG2000"]) // 2]),
         ("AVIF cut in half", "truncated", "cat/half.avif", whole["AVIF"][: len(whole["AVIF"]) // 2]),
         ("PNG with bytes overwritten", "unreadable", "cat/mangled.png", bytes(mangled)),
+        ("JPEG with a hole of zeros", "damaged", "cat/hole.jpg", _overwritten(whole["JPEG"], bytes(512))),
+        ("JPEG with bytes overwritten", "damaged", "cat/mangled.jpg",
+         _overwritten(whole["JPEG"], np.random.default_rng(3).bytes(512))),
         ("PNG that unpacks to 10 gigabytes", "too_large", "cat/bomb.png", png_of(60_000, 60_000, 8, bytes(100))),
         ("GIF that claims 4 gigapixels", "too_large", "cat/bomb.gif",
          b"GIF89a" + struct.pack("<HHBBB", 65_500, 65_500, 0x80, 0, 0) + bytes(6)
          + b"," + struct.pack("<HHHHB", 0, 0, 65_500, 65_500, 0) + b"\x02\x02\x4c\x01\x00;"),
     ]  # fmt: skip
+
+
+def _overwritten(content: bytes, patch: bytes) -> bytes:
+    """Other bytes in the middle, as a bad sector leaves them."""
+    start = len(content) // 2
+    return content[:start] + patch + content[start + len(patch) :]
 
 
 def _no_images() -> list[tuple[str, str, str, bytes]]:

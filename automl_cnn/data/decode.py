@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from automl_cnn.data.jpeg_scan import jpeg_damage
 from automl_cnn.data.signatures import bits_a_channel, describe, image_kind, is_cut_short, unsupported_kind
 from automl_cnn.errors import DataError
 
@@ -72,7 +73,7 @@ class DecodeError(Exception):
     """A file that gives no picture.
 
     Args:
-        status: empty, not_an_image, truncated, too_large, unsupported or unreadable.
+        status: empty, not_an_image, truncated, damaged, too_large, unsupported or unreadable.
         reason: a few words for the analyst.
     """
 
@@ -102,6 +103,7 @@ def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) 
     except DecodeError:
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise a dozen kinds on damaged files, SyntaxError included
+        _require_undamaged(content)
         raise _explain(content, error) from None
 
 
@@ -207,6 +209,7 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
         orientation = _exif(image).orientation if image.format == "TIFF" else 1
         mode = _mode_of_file(image, content)
         image.load()
+        _require_undamaged(content)
         if is_cut_short(content):
             raise DecodeError("truncated", "the file ends before the picture does")
         exif = _exif(image)
@@ -227,6 +230,11 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
             capture_time=exif.capture_time,
             camera=exif.camera,
         )
+
+
+def _require_undamaged(content: bytes) -> None:
+    if image_kind(content) == "JPEG" and (damage := jpeg_damage(content)) is not None:
+        raise DecodeError("damaged", f"the JPEG file was overwritten: {damage}")
 
 
 def _mode_of_file(image: Image.Image, content: bytes) -> str:
