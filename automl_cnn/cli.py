@@ -87,6 +87,25 @@ def resplit() -> None:
 
 
 @main.command()
+@click.option("--open/--no-open", "opened", default=True, help="Open the page in the browser.")
+def review(opened: bool) -> None:
+    """Write the page for judging labels, copies and odd pictures anew, with decisions.csv as it is now, and open it."""
+    from automl_cnn.artifacts import Files
+    from automl_cnn.audit.review.session import renew_review
+    from automl_cnn.config import load_params
+
+    files, page = Files(Path("artifacts")), Path("artifacts") / "review.html"
+    with screen_progress("review") as progress:
+        state = renew_review(files, Path(load_params().audit.decisions), page, progress)
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in state["open"].items())
+    click.echo(f"{page.resolve()}: {state['items']:,} to judge{f' ({kinds})' if kinds else ''}")
+    if state["stop"]:
+        click.echo("You can stop: under 10 % of the last fifty suspected labels were wrong.")
+    if opened:
+        click.launch(page.resolve().as_uri())
+
+
+@main.command()
 def summary() -> None:
     """Print times, test accuracy, size and latency of the last run."""
     from automl_cnn.summary import print_summary

@@ -11,7 +11,8 @@ from automl_cnn.audit.files import find_file_issues
 from automl_cnn.audit.labels import find_label_issues
 from automl_cnn.audit.problems import read_problems
 from automl_cnn.audit.properties import measure_properties
-from automl_cnn.audit.settled import Settled, settle_labels
+from automl_cnn.audit.review.session import prepare_review
+from automl_cnn.audit.settled import Settled, read_sides, settle_labels
 from automl_cnn.audit.summary import duplicate_issues, label_issues, summarise
 from automl_cnn.audit.thumbnails import grey_thumbnails
 from automl_cnn.audit.verdicts import apply_decisions, apply_to_duplicates
@@ -32,7 +33,7 @@ def main(stage: Stage) -> None:
     duplicates = find_duplicates(usable, thumbnails, embeddings, params, stage.progress)
     resolved = apply_to_duplicates(decided, duplicates, decisions)
     decided, duplicates = resolved.decided, resolved.duplicates
-    usable, settled = decided[decided["status"] == "ok"], Settled(decided, decisions)
+    usable = decided[decided["status"] == "ok"]
     groups = build_groups(
         decided, duplicates, split.group_by, stage.params.data.group_column, split.pattern,
         split.session_gap_minutes, resolved.joins,
@@ -43,7 +44,7 @@ def main(stage: Stage) -> None:
         usable[judged].drop(columns="decision"), embeddings[judged], group_of[judged], params.folds, params.seed,
         stage.progress,
     )  # fmt: skip
-    labels = settle_labels(labels, decided, settled)
+    labels = settle_labels(labels, decided, Settled(decided, decisions))
     properties = measure_properties(usable, store, stage.progress)
     issues = find_file_issues(decided, properties, read_table(files.scan_issues, ISSUES), params.thresholds)
     issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
@@ -54,7 +55,14 @@ def main(stage: Stage) -> None:
     ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     problems = [*read_problems(files.decision_problems), *unfit, *resolved.problems]
-    write_json(files.audit / "summary.json", summarise(decided, issues, duplicates, labels, groups.unnamed, problems))
+    review = prepare_review(
+        files.audit / "review.html", decided, issues, labels, duplicates, decisions, problems, read_sides(files), store,
+        stage.progress,
+    )  # fmt: skip
+    summary = summarise(decided, issues, duplicates, labels, groups.unnamed, problems, review)
+    write_json(files.audit / "summary.json", summary)
+    for problem in problems:
+        print(problem)
 
 
 if __name__ == "__main__":

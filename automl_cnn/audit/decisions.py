@@ -85,7 +85,6 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
     own = [name for name in names if name and name not in (*COLUMNS, _LINE)]
     rows: list[dict[str, str]] = []
     places: list[int] = []
-    texts: list[str] = []
     problems: list[Problem] = []
     at = 1
     while at < len(lines):
@@ -103,9 +102,8 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         else:
             rows.append(row)
             places.append(line)
-            texts.append("".join(lines[at : at + record.lines]).rstrip("\r\n"))
             at += record.lines
-    kept, contradictions = _without_contradictions(rows, places, texts)
+    kept, contradictions = _without_contradictions(rows, places)
     problems = sorted([*problems, *contradictions], key=lambda problem: problem.line)
     return Decisions(_frame([rows[i] for i in kept], [places[i] for i in kept], own), tuple(problems))
 
@@ -118,12 +116,16 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
         decisions: what `read_decisions` returned.
     """
     table = decisions.table.sort_values(["sha256", "issue", _LINE])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([guard(name, str(row[name])) for name in table.columns] for row in table.to_dict("records"))
+    lines = [_line([guard("", str(name)) for name in table.columns])]
+    lines += [_line([guard(name, str(row[name])) for name in table.columns]) for row in table.to_dict("records")]
     with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+
+
+def _line(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # or it would leave a cell with a bare \r without quotes
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _text(path: Path) -> str:
@@ -192,9 +194,7 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _without_contradictions(
-    rows: list[dict[str, str]], places: list[int], texts: list[str]
-) -> tuple[list[int], list[Problem]]:
+def _without_contradictions(rows: list[dict[str, str]], places: list[int]) -> tuple[list[int], list[Problem]]:
     """Indices of the rows that stand, and a problem for each that an earlier line contradicts."""
     by_issue: dict[tuple[str, str], int] = {}
     by_claim: dict[tuple[str, str], tuple[str, int]] = {}
@@ -214,7 +214,8 @@ def _without_contradictions(
             f"{_words(rows[rival])} in line {stands} and {_words(row)} in line {line}, both for {row['sha256'][:12]}…"
         )
         action = f"Line {stands} stands, line {line} is not applied; remove the wrong one."
-        problems.append(Problem(line, "one decision about one image", received, action, text=texts[index]))
+        text = _line([guard(name, row[name]) for name in row if name not in (_LINE, "")])
+        problems.append(Problem(line, "one decision about one image", received, action, text=text))
     return kept, problems
 
 

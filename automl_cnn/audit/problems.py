@@ -18,7 +18,7 @@ class Problem:
         expected: what would have been right.
         received: what stands there.
         action: what happens now and what to do.
-        text: the line as it stands, where it cannot be read as a decision; empty otherwise.
+        text: the line, where it is not among the decisions that were read; the review page saves it again.
     """
 
     line: int

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from automl_cnn.artifacts import LEDGER, Files, read_table
+from automl_cnn.artifacts import LEDGER, MANIFEST, SPLITS, Files, read_table
 from automl_cnn.audit.decisions import NEW_CLASS, SUSPECT_LABEL, Decisions, moment, number
 
 COPIES = ("exact_duplicate", "near_duplicate")
@@ -63,7 +63,7 @@ class Settled:
         return f"Decided before: {row['decision']}{by}; {' and '.join(changes)}." if changes else None
 
 
-def settle_labels(labels: pd.DataFrame, decided: pd.DataFrame, settled: Settled) -> tuple[pd.DataFrame, dict[str, str]]:
+def settle_labels(labels: pd.DataFrame, decided: pd.DataFrame, settled: Settled) -> pd.DataFrame:
     """Take the flag from labels that a reviewer has judged, unless label or score have changed since.
 
     Args:
@@ -71,20 +71,16 @@ def settle_labels(labels: pd.DataFrame, decided: pd.DataFrame, settled: Settled)
         decided: manifest rows with image_id and sha256.
         settled: of the same decisions.
     Returns:
-        The table with `flagged` changed; image_id → why it is shown again.
+        The table with `flagged` changed.
     """
     sha256 = dict(zip(decided["image_id"].tolist(), decided["sha256"].tolist(), strict=True))
-    again: dict[str, str] = {}
     flagged = labels["flagged"].to_numpy(bool).copy()
     for row in np.flatnonzero(flagged).tolist():
         image_id, score = labels["image_id"].iloc[row], float(labels["score"].iloc[row])
         key = sha256[image_id]
         if settled.decision(key, SUSPECT_LABEL) is not None:
-            why = settled.why_again(key, SUSPECT_LABEL, score)
-            flagged[row] = why is not None
-            if why is not None:
-                again[str(image_id)] = why
-    return labels.assign(flagged=flagged), again
+            flagged[row] = settled.why_again(key, SUSPECT_LABEL, score) is not None
+    return labels.assign(flagged=flagged)
 
 
 def review_progress(labels: pd.DataFrame, decided: pd.DataFrame, decisions: Decisions) -> dict[str, Any]:
@@ -98,6 +94,19 @@ def review_progress(labels: pd.DataFrame, decided: pd.DataFrame, decisions: Deci
         decided: decisions on suspected labels; last_fifty: how many of them were counted; last_fifty_precision: share
         of relabel and exclude among those, None where there are none; stop: fifty counted, under 10 % of them hits.
     """
+    hits = [hit for _, hit in label_history(labels, decided, decisions)]
+    last = hits[-LAST:]
+    precision = sum(last) / len(last) if last else None
+    return {
+        "decided": len(hits),
+        "last_fifty": len(last),
+        "last_fifty_precision": None if precision is None else round(precision, 4),
+        "stop": len(last) == LAST and precision is not None and precision < STOP_BELOW,
+    }
+
+
+def label_history(labels: pd.DataFrame, decided: pd.DataFrame, decisions: Decisions) -> list[tuple[str, bool]]:
+    """Decisions on suspected labels, earliest first: sha256, and whether the label was found wrong."""
     by_id = dict(zip(labels["image_id"].tolist(), labels["rank"].tolist(), strict=True))
     rank: dict[str, int] = {}
     for key, image_id in zip(decided["sha256"].tolist(), decided["image_id"].tolist(), strict=True):
@@ -110,23 +119,20 @@ def review_progress(labels: pd.DataFrame, decided: pd.DataFrame, decisions: Deci
         if about_label and row["decision"] in ("keep", "relabel", "exclude") and row["sha256"] in present:
             when = moment(row["time"]) if row["time"] else None
             order = (when is not None, when.timestamp() if when else 0.0, rank.get(row["sha256"], len(labels)))
-            counted.append((order, row["decision"] != "keep"))
-    hits = [hit for _, hit in sorted(counted, key=lambda entry: entry[0])[-LAST:]]
-    precision = sum(hits) / len(hits) if hits else None
-    return {
-        "decided": len(counted),
-        "last_fifty": len(hits),
-        "last_fifty_precision": None if precision is None else round(precision, 4),
-        "stop": len(hits) == LAST and precision is not None and precision < STOP_BELOW,
-    }
+            counted.append((order, row["sha256"], row["decision"] != "keep"))
+    return [(key, hit) for _, key, hit in sorted(counted, key=lambda entry: entry[0])]
 
 
 def read_sides(files: Files) -> dict[str, str]:
-    """sha256 → train, validation or test as the last split left it; empty before the first."""
+    """sha256 → train, validation, test or quarantine as the last split left it; empty before the first."""
     if files.ledger.exists():
-        ledger = read_table(files.ledger, LEDGER)
-        return dict(zip(ledger["sha256"].tolist(), ledger["split"].tolist(), strict=True))
-    return {}
+        sides = read_table(files.ledger, LEDGER)
+    elif (files.split / "splits.parquet").exists():
+        splits = read_table(files.split / "splits.parquet", SPLITS)[["image_id", "split"]]
+        sides = read_table(files.manifest, MANIFEST)[["image_id", "sha256"]].merge(splits, on="image_id")
+    else:
+        return {}
+    return dict(zip(sides["sha256"].tolist(), sides["split"].tolist(), strict=True))
 
 
 def relabels_of_test(decided: pd.DataFrame, sides: Mapping[str, str]) -> list[str]:

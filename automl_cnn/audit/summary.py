@@ -59,6 +59,7 @@ def summarise(
     labels: pd.DataFrame,
     unnamed: dict[str, int],
     problems: Sequence[Problem],
+    review: dict[str, Any],
 ) -> dict[str, Any]:
     """Put the audit in numbers.
 
@@ -69,6 +70,7 @@ def summarise(
         labels: LABELS table.
         unnamed: images that a group source gives no group, by source.
         problems: lines of decisions.csv that are not applied.
+        review: of `prepare_review`.
     Returns:
         Plain JSON values; `warnings` are sentences.
     """
@@ -96,6 +98,7 @@ def summarise(
         },
         "groups": {"without_a_value": dict(sorted(unnamed.items()))},
     }
+    summary["review"] = review
     summary["warnings"] = _warnings(summary, decided, unnamed)
     return summary
 
@@ -144,6 +147,10 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         said.append(
             f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); see labels.parquet."
         )
+    if relabels := summary["review"]["test_relabels"]:
+        said.append(f"Relabelled in the test split: {_plural(len(relabels), 'image')}; that changes what is measured.")
+    if summary["review"]["stop"]:
+        said.append("Reviewing can stop: under 10 % of the last fifty suspected labels were wrong.")
     if problems := summary["decisions"]["problems"]:
         said.append(f"Not applied: {_plural(len(problems), 'line')} of decisions.csv; summary.json says which and why.")
     said += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -50,7 +51,8 @@ def render_page(facts: Facts) -> str:
         wording.duration, wording.counted, wording.listed,
     )  # fmt: skip
     environment.filters |= {verb.__name__: verb for verb in verbs}
-    style, _, _ = loader.get_source(environment, "style.css")
+    sheets = (resources.files("automl_cnn") / "palette.css", resources.files("automl_cnn.report") / "style.css")
+    style = "\n".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     test, scores = facts.scores.test, facts.scores
     strip = accuracy_strip(
         test["accuracy"],

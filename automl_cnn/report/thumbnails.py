@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from automl_cnn.artifacts import MANIFEST, Files, read_table
 from automl_cnn.config import Resize
 from automl_cnn.data.decode import content_box
+from automl_cnn.data.picture import encode_jpeg
 from automl_cnn.data.store import ImageStore
 
-SIDE_PX = 144  # shown at 112 CSS pixels; 5 to 12 kB each
-QUALITY = 80
+SIDE_PX = 144  # shown at 112 CSS pixels
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,4 @@ class Thumbnails:
 
     def _encode(self, row: int, width: int, height: int) -> str:
         pixels = self._store.read(np.array([row]))[0]
-        image = Image.fromarray(pixels).crop(content_box(width, height, self._store.size_px, self._resize))
-        image.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        return encode_jpeg(pixels, content_box(width, height, self._store.size_px, self._resize), SIDE_PX)

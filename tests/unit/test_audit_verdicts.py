@@ -189,10 +189,12 @@ def test_a_decided_label_comes_back_only_with_another_label_or_score(
 ) -> None:
     manifest = manifest_of(("a", "dog"), ("b", "cow"))
     decided, _ = apply_decisions(manifest, decided_by(line))
-    labels, again = settle_labels(labels_of(manifest, [2.2, 1.0]), decided, Settled(decided, decided_by(line)))
+    settled = Settled(decided, decided_by(line))
+    labels = settle_labels(labels_of(manifest, [2.2, 1.0]), decided, settled)
     assert labels["flagged"].tolist() == [flagged, True]
-    assert said in again.get("0", "")
-    assert bool(again) == bool(said)
+    why = settled.why_again(sha("a"), "suspect_label", 2.2)
+    assert bool(why) == bool(said)
+    assert said in str(why)
 
 
 @pytest.mark.parametrize(("hits", "decided", "stop"), [(4, 50, True), (5, 50, False), (0, 49, False), (4, 80, True)])
