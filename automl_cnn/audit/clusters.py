@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SameLook = Callable[[int, list[int]], NDArray[np.bool_]]
+SameLook = Callable[[int, list[int]], NDArray[np.bool_]]  # a row and others → which of them look like it
 _EXACT = ("sha256", "pixels")
 
 
@@ -22,7 +22,20 @@ class Link:
     distance: float
 
 
-def cluster_links(links: list[Link], same_look: Callable[[int, list[int]], NDArray[np.bool_]]) -> list[dict[int, Link]]:
+@dataclass(frozen=True)
+class Cluster:
+    """Copies of one picture.
+
+    Attributes:
+        centre: row that all other members look like.
+        links: row → its closest link within the cluster; two rows at least.
+    """
+
+    centre: int
+    links: dict[int, Link]
+
+
+def cluster_links(links: list[Link], same_look: SameLook) -> list[Cluster]:
     """Join linked rows and check every member of a cluster against its centre.
 
     Args:
@@ -30,8 +43,8 @@ def cluster_links(links: list[Link], same_look: Callable[[int, list[int]], NDArr
         same_look: tells for a row and a list of others which of them look like it; asked for those that no link joins
             to the centre directly.
     Returns:
-        Clusters of two or more: row → its closest link. The centre is the row with most links; what does not look like
-        it is clustered anew.
+        Clusters of two or more, no row in two of them. The centre (medoid) is the row with most links, of these the one
+        with the nearest; what does not look like it is clustered anew.
     """
     home: dict[int, int] = {}  # row → the first row with equal pixels
     for link in links:
@@ -85,14 +98,14 @@ def _part(start: int, rows: set[int], near: dict[int, dict[int, float]]) -> set[
     return part
 
 
-def _with_links(links: list[Link], home: dict[int, int], cluster_of: dict[int, int]) -> list[dict[int, Link]]:
+def _with_links(links: list[Link], home: dict[int, int], cluster_of: dict[int, int]) -> list[Cluster]:
     clusters: dict[int, dict[int, Link]] = {}
     for link in sorted(links, key=lambda one: (one.distance, one.method not in _EXACT, one.first, one.second)):
         cluster = cluster_of[_home(home, link.first)]
         if cluster == cluster_of[_home(home, link.second)]:
             for row in (link.first, link.second):
                 clusters.setdefault(cluster, {}).setdefault(row, link)
-    return list(clusters.values())
+    return [Cluster(centre, members) for centre, members in clusters.items()]
 
 
 def _home(home: dict[int, int], row: int) -> int:

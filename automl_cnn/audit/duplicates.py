@@ -1,60 +1,44 @@
 """Copies of the same picture: the same file, the same pixels, nearly the same picture, or a crop or rotation of it.
 
-A perceptual hash or an embedding only proposes a pair; it is taken when a second look confirms it, and that look is
-measured against the set's own background, so that a set of much alike pictures is not one cluster. Measured with eight
-kinds of copies of 60 images of clothing, solar cells (ELPV) and magnetic tiles: JPEG, half-size, grey, mirrored and
-turned copies are found at .98 to 1.00, brighter ones at .92 to 1.00; crops to 90 % and rotations by 5° at .7 on
-clothing and not on the other two, whose pictures align with each other as well as with their crops.
+A near hash in one of eight orientations, a near embedding, or a near small picture only proposes a pair. It is taken
+when a second look confirms it: one picture is laid over the other, and what is their own is held against the set's
+background, so that a set of much alike pictures is not one cluster. Recall and false pairs: docs/audit.md.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import DUPLICATES
-from automl_cnn.audit.align import aligned_similarity
-from automl_cnn.audit.clusters import Link, cluster_links
-from automl_cnn.audit.thumbnails import HASH_BITS, SetLook, coarse, orientations, perceptual_hashes
+from automl_cnn.audit.clusters import Cluster, Link, cluster_links
+from automl_cnn.audit.search import MOST_CANDIDATES, blocks, near_hashes, nearest
+from automl_cnn.audit.second_look import SecondLook
+from automl_cnn.audit.thumbnails import orientations, perceptual_hashes, shrunk
 from automl_cnn.config import AuditParams
 from automl_cnn.progress import Progress, silent
 
-# A pair is a copy when its own content is this similar …
-OWN_SIMILARITY = 0.8
-SAME_LOOK = 0.5  # … and a member stays in a cluster when it is this similar to the cluster's centre
-# … and when it is this much nearer than the images around it: (1 − similarity) over (1 − that of the background).
-PHASH_RATIO = 0.15
-EMBEDDING_RATIO = 0.25
-ALIGNED_SIMILARITY = 0.85
-# Past this, pictures of the set that are not copies align as well as copies do: crops cannot be told apart.
-ALIGNED_BACKGROUND = 0.95
-BACKGROUND_SHARE = 0.05  # the background of an image is its neighbour at this share of the set
-BACKGROUND_LEAST = 10
-_REFERENCES = 1024  # images that stand for the set where a background is estimated
-_NEAREST = 64  # candidates kept an image and search
-_ALIGNED_PAIRS = 300  # candidates aligned at most, nearest first: some 10 s
-_ALIGNED_REFERENCES = 60
-_BLOCK_ROWS = 512
+SAME_LOOK = 0.75  # a member stays in a cluster when what is its own is so similar to that of the cluster's centre
+# A near embedding proposes a pair when it is this much nearer than the images around it, or embedding_similarity near.
+EMBEDDING_RATIO = 0.45
+_SMALL_NEIGHBOURS, _EMBEDDING_NEIGHBOURS = 3, 2  # that are looked at, an image
+_EMBEDDING_BACKGROUND = 0.05  # the background of an embedding is its neighbour at this share of the set, from the tenth
+_BACKGROUND_LEAST = 10
+_REFERENCES = 1024
+_HASHED_PX = 32
+_WORDS = {
+    "sha256": "the same bytes as", "pixels": "the same pixels as", "phash": "nearly the same picture as",
+    "embedding": "a crop, rotation or edit of", "aligned": "a crop, rotation or edit of",
+}  # fmt: skip
+Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Candidate pairs: rows first < second, and a distance by which nearer ones come first."""
-
-    first: Rows
-    second: Rows
-    distance: Floats
-
-
 def find_duplicates(
     images: pd.DataFrame,
-    thumbnails: Floats,
+    thumbnails: Bytes,
     embeddings: NDArray[np.floating],
     params: AuditParams,
     progress: Progress = silent,
@@ -64,35 +48,35 @@ def find_duplicates(
     Args:
         images: usable rows of the manifest; `excluded` (bool) where decisions were applied: such images are listed, but
             do not make a label conflict.
-        thumbnails: float32 [n, 64, 64] of `grey_thumbnails`.
+        thumbnails: uint8 [n, 64, 64] of `grey_thumbnails`.
         embeddings: float [n, d].
-        params: phash_distance (bits of 64), embedding_similarity (cosine), thresholds.blank_std_below: pictures without
-            contrast are copies only when their pixels are equal; seed.
-        progress: told after every block of images.
+        params: phash_distance (bits of 64), embedding_similarity (cosine), index_above (images), seed,
+            thresholds.blank_std_below: pictures without contrast are copies only when their pixels are equal.
+        progress: told after every block; at the end of the hashes, of images whose candidates were capped.
     Returns:
-        DUPLICATES table, the images of clusters of two or more. `method` is sha256, pixels, phash or embedding, by the
-        closest relative in the cluster; `distance` to it: 0 for equal pixels, else 1 − similarity of what is their own
-        (phash) or cosine (embedding).
+        DUPLICATES table, the images of clusters of two or more, clusters with a label conflict first; the same whatever
+        the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures were
+        near), by the closest relative in the cluster; `distance` to it: 0 for equal pixels, else 1 − similarity of
+        what is their own. Beside the contract: `medoid` (bool), the centre that all members were held against, one a
+        cluster; `reason`, the closest relative in words.
     """
+    order = np.lexsort((images["image_id"].astype(str), images["sha256"].astype(str)))  # row numbers break ties
+    images, thumbnails, embeddings = images.iloc[order], thumbnails[order], embeddings[order]
     exact = _equal(images["sha256"], "sha256") + _equal(images["pixel_sha"], "pixels")
-    copies = {link.second for link in exact}
-    contrast = thumbnails.std(axis=(1, 2))
-    alone = np.array([row not in copies for row in range(len(images))], bool)
-    alone &= contrast >= params.thresholds.blank_std_below
+    alone = _contrast(thumbnails) >= params.thresholds.blank_std_below
+    alone[[link.second for link in exact]] = False
     rows = np.flatnonzero(alone)
     links, look = list(exact), None
     if len(rows) > 1:
-        small = coarse(thumbnails)
-        look = SetLook.learn(small[rows], params.seed)
-        hashed = _hash_links(rows, small, look, params, progress)
-        known = {(link.first, link.second) for link in hashed}
-        embedded = _embedding_links(rows, thumbnails, embeddings, known, params, progress)
-        links += hashed + embedded
+        look = SecondLook(thumbnails[rows], params.seed)
+        links += _near_links(rows, look, thumbnails[rows], embeddings[rows], params, progress)
+    place = {row: number for number, row in enumerate(rows.tolist())}
 
     def same_look(centre: int, others: list[int]) -> NDArray[np.bool_]:
-        if look is None:
+        if look is None or centre not in place:
             return np.ones(len(others), bool)
-        return _own_similarity(look, small, np.full(len(others), centre), np.array(others)) >= SAME_LOOK
+        first, second = np.full(len(others), place[centre]), np.array([place[other] for other in others])
+        return look.similarity(first, second) >= SAME_LOOK
 
     return _table(images, cluster_links(links, same_look))
 
@@ -107,123 +91,70 @@ def _equal(values: pd.Series, method: str) -> list[Link]:
     return links
 
 
-def _hash_links(rows: Rows, small: Floats, look: SetLook, params: AuditParams, progress: Progress) -> list[Link]:
-    base = perceptual_hashes(small[rows])
-    turned = [perceptual_hashes(view) for view in orientations(small[rows])]
-
-    def bits(block: slice) -> Floats:
-        closest: Floats = np.min([(HASH_BITS - view[block] @ base.T) / 2 for view in turned], axis=0)
-        return closest
-
-    pairs = _near(len(rows), bits, params.phash_distance, "hashes", progress)
-    first, second = rows[pairs.first], rows[pairs.second]
-    own = _own_similarity(look, small, first, second)
-    near = own >= OWN_SIMILARITY
-    first, second, own = first[near], second[near], own[near]
-    background = _own_background(look, small, rows, np.union1d(first, second), params.seed)
-    confirmed = _ratio(own, background, first, second) <= PHASH_RATIO
-    return _links(first[confirmed], second[confirmed], "phash", 1 - own[confirmed])
+def _contrast(thumbnails: Bytes) -> Floats:
+    return np.concatenate([np.empty(0, np.float32), *(
+        thumbnails[block].std(axis=(1, 2), dtype=np.float32) for block in blocks(len(thumbnails))
+    )])  # fmt: skip
 
 
-def _embedding_links(
-    rows: Rows, thumbnails: Floats, embeddings: NDArray[np.floating], known: set[tuple[int, int]], params: AuditParams,
+def _near_links(
+    rows: Rows, look: SecondLook, thumbnails: Bytes, embeddings: NDArray[np.floating], params: AuditParams,
     progress: Progress,
 ) -> list[Link]:  # fmt: skip
-    """Crops and small rotations: near in embedding, far nearer than the background, and alike once aligned."""
-    raw = _unit(np.asarray(embeddings[rows], np.float32))
-    pairs = _near(
-        len(rows), lambda block: 1 - raw[block] @ raw.T, 1 - params.embedding_similarity, "embeddings", progress
-    )
-    centred = _unit(raw - raw.mean(axis=0)) if len(rows) > 2 * BACKGROUND_LEAST else raw
-    references = _references(len(rows), params.seed)
-    background = np.concatenate(
-        [_kth_largest(centred[block] @ centred[references].T, len(rows)) for block in _blocks(len(rows))]
-    )
-    similarity = np.einsum("nd,nd->n", centred[pairs.first], centred[pairs.second])
-    ratio = _ratio(similarity, background, pairs.first, pairs.second)
-    new = np.array([(rows[i], rows[j]) not in known for i, j in zip(pairs.first, pairs.second, strict=True)], bool)
-    chosen = np.flatnonzero((ratio <= EMBEDDING_RATIO) & new)
-    chosen = chosen[np.argsort(ratio[chosen], kind="stable")][:_ALIGNED_PAIRS]
-    if len(chosen) == 0:
+    """Links between copies whose pixels differ; `thumbnails` and `embeddings` are those of `rows`."""
+    proposed = {
+        "phash": _near_in_hash(thumbnails, params, progress),
+        "embedding": _near_in_embedding(embeddings, params, progress),
+        "aligned": _pairs(nearest(look.small, _SMALL_NEIGHBOURS, params.index_above, params.seed,
+                                  "small pictures", progress)[0]),
+    }  # fmt: skip
+    method: dict[tuple[int, int], str] = {}
+    for name, pairs in proposed.items():
+        for pair in pairs.tolist():
+            method.setdefault((pair[0], pair[1]), name)
+    if not method:
         return []
-    threshold = max(ALIGNED_SIMILARITY, _aligned_background(centred, thumbnails[rows], params.seed))
-    if threshold > ALIGNED_BACKGROUND:
-        return []
-    first, second = rows[pairs.first[chosen]], rows[pairs.second[chosen]]
-    aligned = aligned_similarity(thumbnails[first], thumbnails[second])
-    confirmed = aligned >= threshold
-    return _links(first[confirmed], second[confirmed], "embedding", pairs.distance[chosen][confirmed])
+    first, second = np.array(sorted(method), np.int64).T
+    similarity, confirmed = look.confirm(first, second, progress)
+    return [
+        Link(int(rows[i]), int(rows[j]), method[i, j], round(max(1 - alike, 0.0), 6))
+        for i, j, alike in zip(*(part[confirmed].tolist() for part in (first, second, similarity)), strict=True)
+    ]
 
 
-def _near(n: int, distances: Callable[[slice], Floats], limit: float, label: str, progress: Progress) -> _Pairs:
-    """All pairs at most `limit` apart, at most the nearest 64 an image, searched block by block."""
-    first, second, apart = [], [], []
-    for block in _blocks(n):
-        found = distances(block)
-        found[np.arange(n)[None, :] <= np.arange(block.start, block.stop)[:, None]] = np.inf
-        if n > _NEAREST:
-            furthest = np.partition(found, _NEAREST - 1, axis=1)[:, _NEAREST - 1 : _NEAREST]
-            found[found > furthest] = np.inf
-        i, j = np.nonzero(found <= limit + 1e-6)
-        first.append(i + block.start)
-        second.append(j)
-        apart.append(found[i, j])
-        progress(label, block.stop, n)
-    return _Pairs(np.concatenate(first), np.concatenate(second), np.concatenate(apart))
+def _near_in_hash(thumbnails: Bytes, params: AuditParams, progress: Progress) -> Rows:
+    """Pairs [pairs, 2] within phash_distance in one of the eight orientations."""
+    small = shrunk(thumbnails, _HASHED_PX)
+    views = [perceptual_hashes(view) for view in orientations(small)]
+    found = near_hashes(views[0], views, params.phash_distance, params.index_above, progress)
+    if len(found.capped):
+        progress(
+            "hashes", len(small), len(small),
+            f"{len(found.capped):,} images have more than {MOST_CANDIDATES} candidates: the nearest were compared",
+        )  # fmt: skip
+    return np.stack([found.first, found.second], axis=1)
 
 
-def _own_similarity(look: SetLook, small: Floats, first: Rows, second: Rows) -> Floats:
-    """Similarity of what is their own, in the orientation that fits best: float32 [pairs]."""
-    best = np.full(len(first), -1, np.float32)
-    for block in _blocks(len(first)):
-        still = look.own(small[second[block]])
-        for view in orientations(small[first[block]]):
-            np.maximum(best[block], np.einsum("nd,nd->n", look.own(view), still), out=best[block])
-    return best
+def _near_in_embedding(embeddings: NDArray[np.floating], params: AuditParams, progress: Progress) -> Rows:
+    """Pairs [pairs, 2] of nearest neighbours that are near, or far nearer than the background."""
+    n = len(embeddings)
+    raw = _unit(np.asarray(embeddings, np.float32))
+    centred = _unit(raw - raw.mean(axis=0)) if n > 2 * _BACKGROUND_LEAST else raw
+    rows, similarity = nearest(centred, _EMBEDDING_NEIGHBOURS, params.index_above, params.seed, "embeddings", progress)
+    references = centred[np.sort(np.random.default_rng(params.seed).permutation(n)[:_REFERENCES])]
+    background = np.concatenate([_kth_largest(centred[block] @ references.T, n) for block in blocks(n)])
+    far = np.maximum(1 - np.maximum(background[:, None], background[rows]), 1e-3)
+    cosine = np.stack([np.einsum("nd,nd->n", raw, raw[column]) for column in rows.T], axis=1)
+    near = (1 - similarity <= EMBEDDING_RATIO * far) | (cosine >= params.embedding_similarity)
+    return _pairs(np.where(near, rows, -1))
 
 
-def _own_background(look: SetLook, small: Floats, rows: Rows, wanted: Rows, seed: int) -> Floats:
-    """For each image of `wanted`, the similarity of its neighbour at 5 % of the set: float32, by row of `small`."""
-    background = np.zeros(len(small), np.float32)
-    references = look.own(small[rows[_references(len(rows), seed)]])
-    for block in _blocks(len(wanted)):
-        views = orientations(small[wanted[block]])
-        similarity = np.max([look.own(view) @ references.T for view in views], axis=0)
-        background[wanted[block]] = _kth_largest(similarity, len(rows))
-    return background
-
-
-def _references(n: int, seed: int) -> Rows:
-    if n <= _REFERENCES:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, _REFERENCES, replace=False))
-
-
-def _kth_largest(similarity: Floats, n: int) -> Floats:
-    """A row's value at the background's share of the references; 0 where the set is too small to have a background."""
-    references = similarity.shape[1]
-    k = max(round(BACKGROUND_SHARE * references), round(BACKGROUND_LEAST * references / n))
-    if references <= 2 * k:
-        return np.zeros(len(similarity), np.float32)
-    kth: Floats = np.partition(similarity, references - k, axis=1)[:, references - k]
-    return np.maximum(kth, 0)
-
-
-def _ratio(similarity: Floats, background: Floats, first: Rows, second: Rows) -> Floats:
-    around = np.maximum(background[first], background[second])
-    ratio: Floats = (1 - similarity) / np.maximum(1 - around, 1e-3)
-    return ratio
-
-
-def _aligned_background(centred: Floats, thumbnails: Floats, seed: int) -> float:
-    """How well near neighbours that are hardly copies, the tenth of some images, align: the 99th percentile."""
-    n = len(centred)
-    if n <= 2 * BACKGROUND_LEAST:
-        return 0.0
-    chosen = np.random.default_rng(seed).choice(n, min(n, _ALIGNED_REFERENCES), replace=False)
-    similarity = centred[chosen] @ centred.T
-    neighbour = np.argpartition(-similarity, BACKGROUND_LEAST, axis=1)[:, BACKGROUND_LEAST]
-    return float(np.quantile(aligned_similarity(thumbnails[chosen], thumbnails[neighbour]), 0.99))
+def _pairs(neighbours: Rows) -> Rows:
+    """Neighbours [n, k], −1 for none, as pairs [pairs, 2], the smaller row first, each once."""
+    first = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
+    second = neighbours.ravel()
+    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)[second >= 0]
+    return np.unique(pairs, axis=0)
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -231,26 +162,31 @@ def _unit(vectors: Floats) -> Floats:
     return unit
 
 
-def _blocks(n: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK_ROWS, n)) for start in range(0, n, _BLOCK_ROWS)]
+def _kth_largest(similarity: Floats, n: int) -> Floats:
+    """A row's value at the background's share of the references; 0 where the set is too small to have a background."""
+    references = similarity.shape[1]
+    k = max(round(_EMBEDDING_BACKGROUND * references), round(_BACKGROUND_LEAST * references / n))
+    if references <= 2 * k:
+        return np.zeros(len(similarity), np.float32)
+    kth: Floats = np.partition(similarity, references - k, axis=1)[:, references - k]
+    return np.maximum(kth, 0)
 
 
-def _links(first: Rows, second: Rows, method: str, distance: Floats) -> list[Link]:
-    listed = zip(first.tolist(), second.tolist(), np.clip(distance, 0, None).tolist(), strict=True)
-    return [Link(i, j, method, round(d, 6)) for i, j, d in listed]
-
-
-def _table(images: pd.DataFrame, clusters: list[dict[int, Link]]) -> pd.DataFrame:
+def _table(images: pd.DataFrame, clusters: list[Cluster]) -> pd.DataFrame:
     ids, paths, labels = (images[name].astype(str).tolist() for name in ("image_id", "path", "label"))
     excluded = images["excluded"].tolist() if "excluded" in images.columns else [False] * len(images)
-    ordered = sorted(clusters, key=lambda members: min(paths[row] for row in members))
-    rows = []
-    for number, members in enumerate(ordered, start=1):
+    listed = []
+    for cluster in clusters:
+        members = sorted(cluster.links, key=lambda row: paths[row])
         conflict = len({labels[row] for row in members if not excluded[row]}) > 1
-        for row in sorted(members, key=lambda member: paths[member]):
-            link = members[row]
-            rows.append((f"d{number:05d}", ids[row], paths[row], link.method, link.distance, conflict))
-    frame = pd.DataFrame(rows, columns=list(DUPLICATES.columns))
-    return frame.astype({
-        name: {"distance": "float64", "label_conflict": "bool"}.get(name, "str") for name in DUPLICATES.columns
-    })  # fmt: skip
+        listed.append((not conflict, paths[members[0]], members, cluster))
+    rows = []
+    for number, (agrees, _, members, cluster) in enumerate(sorted(listed, key=lambda one: one[:2]), start=1):
+        for row in members:
+            link = cluster.links[row]
+            reason = f"{_WORDS[link.method]} {paths[link.second if row == link.first else link.first]}"
+            rows.append((f"d{number:05d}", ids[row], paths[row], link.method, link.distance, not agrees,
+                         row == cluster.centre, reason))  # fmt: skip
+    frame = pd.DataFrame(rows, columns=[*DUPLICATES.columns, "medoid", "reason"])
+    types = {"distance": "float64", "label_conflict": "bool", "medoid": "bool"}
+    return frame.astype({name: types.get(name, "str") for name in frame.columns})
