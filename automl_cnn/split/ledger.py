@@ -168,18 +168,25 @@ def retire_ledger(path: Path) -> Path | None:
 
 
 def _look_up(decided: pd.DataFrame, ledger: pd.DataFrame) -> Texts:
-    """The side of each image, by the first key that the ledger has; empty where it has none."""
+    """The side of each image, empty where the ledger does not know it.
+
+    A row of the ledger stands for one image: of several with the same bytes the one at its path comes first, a further
+    copy is a new image. At a path the latest row counts.
+    """
+    images = decided[list(_KEYS)].astype("str").fillna("").reset_index(drop=True).sort_values("path")
+    rows = ledger.assign(row=np.arange(len(ledger)))
     side = np.full(len(decided), "", dtype=object)
-    content = np.zeros(len(ledger), bool)  # rows whose bytes or pixels are still among the images
-    for key in _KEYS:
-        known = ledger[~content] if key == "path" else ledger
-        # the bytes have stood where they stood first; at a path the latest image counts
-        known = known[known[key] != ""].drop_duplicates(key, keep="last" if key == "path" else "first")
-        found = decided[key].astype("str").map(dict(zip(known[key], known["split"], strict=True)))
-        fill = (side == "") & found.notna().to_numpy()
-        side[fill] = found.to_numpy(dtype=object)[fill]
-        if key != "path":
-            content |= ledger[key].isin(decided[key]).to_numpy() & (ledger[key] != "").to_numpy()
+    for keys in (["sha256", "path"], ["sha256"], ["pixel_sha"], ["path"]):
+        if keys == ["path"]:
+            rows = rows[::-1]
+        wanted, offered = (frame[(frame[keys] != "").all(axis=1)] for frame in (images, rows))
+        wanted = wanted[wanted[keys[0]].isin(offered[keys[0]])]
+        pairs = pd.merge(
+            wanted[keys].assign(image=wanted.index, turn=wanted.groupby(keys).cumcount()),
+            offered[[*keys, "row", "split"]].assign(turn=offered.groupby(keys).cumcount()), on=[*keys, "turn"],
+        )  # fmt: skip
+        side[pairs["image"].to_numpy(np.int64)] = pairs["split"].to_numpy(dtype=object)
+        images, rows = images.drop(index=pairs["image"]), rows[~rows["row"].isin(pairs["row"])]
     return side
 
 

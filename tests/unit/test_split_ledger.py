@@ -1,0 +1,235 @@
+"""When data grows, no image that was placed changes sides, and nothing leaks."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl_cnn.artifacts import DUPLICATES, LEDGER, Table, write_table
+from automl_cnn.config import SplitParams
+from automl_cnn.errors import ArtifactError
+from automl_cnn.split.assign import Split, split_images
+from automl_cnn.split.groups import build_groups
+from automl_cnn.split.ledger import extend_ledger, find_stand, read_ledger, retire_ledger, write_ledger
+
+Row = tuple[str, str, str]  # name, class, sender
+BASE: list[Row] = [(f"{label}{number}", label, f"s-{label}{number}") for label in "ab" for number in range(8)]
+
+
+def manifest(rows: list[Row]) -> pd.DataFrame:
+    return pd.DataFrame({
+        "image_id": [name for name, _, _ in rows], "path": [f"{name}.png" for name, _, _ in rows],
+        "label": [label for _, label, _ in rows], "sender": [sender for _, _, sender in rows], "status": "ok",
+        "sha256": [f"b-{name}" for name, _, _ in rows], "pixel_sha": [f"p-{name}" for name, _, _ in rows],
+        "excluded": False,
+    })  # fmt: skip
+
+
+def clusters(*parts: list[str]) -> pd.DataFrame:
+    rows = [(f"d{number}", name, name, "phash", 0.1, False) for number, part in enumerate(parts) for name in part]
+    return pd.DataFrame(rows, columns=list(DUPLICATES.columns))
+
+
+def step(frame: pd.DataFrame, duplicates: pd.DataFrame, ledger: pd.DataFrame) -> tuple[Split, pd.DataFrame]:
+    """One run of audit's groups and of the split stage."""
+    groups = build_groups(frame, duplicates, ["column", "duplicates"], "sender")
+    stand = find_stand(frame, groups.table, groups.joins, ledger)
+    split = split_images(frame, stand.groups, duplicates, SplitParams(), stand.earlier, stand.left_out)
+    split.report["ledger"] = stand.report(split.table)
+    return split, extend_ledger(ledger, frame, split.table["split"].tolist())
+
+
+def first(rows: list[Row] = BASE) -> tuple[dict[str, str], pd.DataFrame]:
+    """Where the first split put everything, and the ledger after it."""
+    split, ledger = step(manifest(rows), clusters(), read_ledger(Path("absent")))
+    return sides(split), ledger
+
+
+def sides(split: Split) -> dict[str, str]:
+    return dict(zip(split.table["image_id"], split.table["split"], strict=True))
+
+
+def one_of(placed: dict[str, str], side: str) -> str:
+    return min(name for name, split in placed.items() if split == side)
+
+
+Growth = list[tuple[list[Row], list[list[str]]]]
+
+
+@st.composite
+def growth(draw: st.DrawFn, joining: bool = True) -> Growth:
+    """Steps of new images and of clusters; senders and, where `joining`, clusters may connect anything to anything."""
+    steps: Growth = []
+    names = [name for name, _, _ in BASE]
+    for number in range(draw(st.integers(1, 3))):
+        senders = st.sampled_from([*names, f"n{number}"])
+        labels = draw(st.lists(st.sampled_from("ab"), max_size=6))
+        new = [(f"n{number}-{k}", label, f"s-{draw(senders)}") for k, label in enumerate(labels)]
+        names += [name for name, _, _ in new]
+        members = st.sampled_from(names if joining else [name for name, _, _ in new] or names[:1])
+        steps.append((new, draw(st.lists(st.lists(members, max_size=4, unique=True), max_size=4))))
+    return steps
+
+
+@settings(max_examples=8, deadline=None)
+@given(growth(), st.integers(0, 99))
+def test_no_image_ever_moves_and_nothing_leaks_whatever_joins_and_however_free_groups_are_dealt(
+    steps: Growth, seed: int
+) -> None:
+    rng = random.Random(seed)
+    rows, ledger = [], read_ledger(Path("absent"))
+    stood: dict[str, str] = {}
+    for new, drawn in [(BASE, []), *steps]:
+        rows = rng.sample([*rows, *new], len(rows) + len(new))
+        frame, found = manifest(rows), clusters(*drawn)
+        groups = build_groups(frame, found, ["column", "duplicates"], "sender")
+        stand = find_stand(frame, groups.table, groups.joins, ledger)
+        group = stand.groups["group"].tolist()
+        held = {name: stand.earlier[i] for name, i in zip(group, frame["image_id"], strict=True) if i in stand.earlier}
+        dealt = [held.get(name) or rng.choice(["train", "validation", "test"]) for name in group]
+        of_group = dict(zip(group, dealt, strict=True))
+        split = pd.Series(
+            [
+                "quarantine" if i in stand.left_out else of_group[g]
+                for i, g in zip(frame["image_id"], group, strict=True)
+            ],
+            index=frame["image_id"],
+        )
+        placed = split[split != "quarantine"]
+        assert all(stood.get(name, side) == side for name, side in placed.items())
+        for _, members in [*frame.groupby("sender")["image_id"], *found.groupby("cluster")["image_id"]]:
+            assert placed[placed.index.isin(members)].nunique() <= 1
+        stood.update(placed)
+        ledger = extend_ledger(ledger, frame, split.tolist())
+
+
+@settings(max_examples=3, deadline=None)
+@given(growth(joining=False))
+def test_where_old_groups_stay_apart_only_what_bridges_them_is_left_out(steps: Growth) -> None:
+    placed, ledger = first()
+    rows = list(BASE)
+    for new, drawn in steps:
+        rows = [*rows, *new]
+        split, ledger = step(manifest(rows), clusters(*drawn), ledger)
+        assert {name: sides(split)[name] for name in placed} == placed
+        assert split.report["leaks"] == 0
+        assert split.report["ledger"]["moved"] == split.report["ledger"]["conflicts"] == 0
+        placed |= {name: side for name, side in sides(split).items() if side != "quarantine"}
+
+
+def test_the_same_images_again_stand_where_they_stood_and_the_ledger_does_not_change() -> None:
+    placed, ledger = first()
+    split, again = step(manifest(BASE[::-1]), clusters(), ledger)
+    assert sides(split) == placed
+    assert again is ledger
+    assert split.report["ledger"] == {"known": 16, "new": 0, "bridging": 0, "conflicts": 0, "moved": 0}
+
+
+def test_a_new_image_joins_the_side_of_its_group() -> None:
+    placed, ledger = first()
+    old = one_of(placed, "test")
+    split, _ = step(manifest([*BASE, ("new", "a", f"s-{old}")]), clusters(), ledger)
+    assert sides(split)["new"] == "test"
+
+
+def test_a_new_image_that_bridges_two_sides_is_quarantined_and_both_are_named() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    rows = [*BASE, ("new", "a", f"s-{train}"), ("hanging", "a", f"s-{train}")]
+    split, grown = step(manifest(rows), clusters(["new", test]), ledger)
+    table = split.table.set_index("image_id")
+    assert table.loc["new", "split"] == "quarantine"
+    assert table.loc["new", "reason"] == f"would join train (sender s-{train}) to test (duplicates d0)"
+    assert table.loc["hanging", "split"] == "train"
+    assert {name: sides(split)[name] for name in placed} == placed
+    assert split.report["ledger"]["bridging"] == 1
+    assert "b-new" not in set(grown["sha256"])
+
+
+def test_a_further_copy_of_an_old_image_in_another_name_is_left_out_and_no_old_image_is() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    frame = manifest([*BASE, ("copy", "a", f"s-{train}")])
+    for key in ("sha256", "pixel_sha"):
+        frame.loc[frame["image_id"] == "copy", key] = frame.loc[frame["image_id"] == test, key].item()
+    split, _ = step(frame, clusters(), ledger)
+    assert sides(split) == {**placed, "copy": "quarantine"}
+    assert split.report["ledger"] == {"known": 16, "new": 1, "bridging": 1, "conflicts": 0, "moved": 0}
+
+
+def test_old_images_that_a_new_rule_joins_do_not_move_and_the_test_split_keeps_its_own() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    split, again = step(manifest(BASE), clusters([train, test]), ledger)
+    table = split.table.set_index("image_id")
+    assert (table.loc[train, "split"], table.loc[test, "split"]) == ("quarantine", "test")
+    assert table.loc[train, "reason"] == "stands in train, now also joined to test (duplicates d0)"
+    assert split.report["ledger"] == {"known": 16, "new": 0, "bridging": 0, "conflicts": 1, "moved": 0}
+    back, _ = step(manifest(BASE), clusters(), again)
+    assert sides(back) == placed
+
+
+@pytest.mark.parametrize("kept", ["sha256", "pixel_sha", "path"])
+def test_an_image_is_known_by_its_bytes_or_its_pixels_or_its_path(kept: str) -> None:
+    placed, ledger = first()
+    frame = manifest(BASE)
+    changed = frame.assign(**{key: "x-" + frame[key] for key in ("sha256", "pixel_sha", "path") if key != kept})
+    split, grown = step(changed, clusters(), ledger)
+    assert sides(split) == placed
+    assert len(grown) == 2 * len(ledger)
+    assert grown["generation"].tolist() == [1] * len(ledger) + [2] * len(ledger)
+
+
+def test_another_image_at_the_path_of_one_that_was_renamed_is_new() -> None:
+    _, ledger = first()
+    frame = manifest([*BASE, ("new", "a", "s-new")])
+    frame["path"] = frame["path"].replace({"a0.png": "renamed.png", "new.png": "a0.png"})
+    assert step(frame, clusters(), ledger)[0].report["ledger"]["new"] == 1
+
+
+def test_an_image_that_is_excluded_or_absent_for_a_while_comes_back_to_its_side() -> None:
+    placed, ledger = first()
+    name = one_of(placed, "train")
+    frame = manifest(BASE)
+    without, after = step(frame[frame["image_id"] != name].reset_index(drop=True), clusters(), ledger)
+    excluded, after = step(frame.assign(excluded=frame["image_id"] == name), clusters(), after)
+    assert name not in sides(without)
+    assert sides(excluded)[name] == "quarantine"
+    assert after.equals(ledger)
+    assert sides(step(frame, clusters(), after)[0]) == placed
+
+
+def test_the_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
+    _, ledger = first()
+    for name in ("one.parquet", "two.parquet"):
+        write_ledger(tmp_path / name, ledger)
+    pd.testing.assert_frame_equal(read_ledger(tmp_path / "one.parquet"), ledger)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_damaged_or_foreign_ledger_is_an_error_that_says_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    path.write_bytes(b"not a table")
+    with pytest.raises(ArtifactError, match="automl-cnn resplit"):
+        read_ledger(path)
+    write_table(path, first()[1], Table("ledger", 2, LEDGER.columns))
+    with pytest.raises(ArtifactError, match="expected version 1 of ledger; received version 2"):
+        read_ledger(path)
+    write_ledger(path, first()[1].assign(split="holdout"))
+    with pytest.raises(ArtifactError, match="holdout"):
+        read_ledger(path)
+
+
+def test_retiring_puts_the_ledger_aside_and_deletes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    assert retire_ledger(path) is None
+    for content in (b"1", b"2"):
+        path.write_bytes(content)
+        retire_ledger(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ledger.retired-1.parquet", "ledger.retired-2.parquet"]
+    assert read_ledger(path).empty
