@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from automl_cnn.artifacts import SPLITS
 from automl_cnn.config import SplitParams
@@ -66,8 +67,9 @@ def split_images(
     found = assign_groups(told.rows, told.counts, ratios, params.seed, fixed)
     if found.missing and (fixed == FREE).all():
         raise explain_entangled(table[used], told, ratios, relaxations, found.unavoidable)
-    side_of = {name: SIDES[side] for name, side in zip(told.rows, found.sides.tolist(), strict=True)}
-    table.loc[used, "split"] = table.loc[used, "group"].map(side_of)
+    split = np.full(len(table), QUARANTINE, dtype=object)
+    split[used] = np.array(SIDES, dtype=object)[found.sides[told.row_of]]
+    table["split"] = pd.Series(split, dtype="str")
     report = prove_split(table, duplicates, dict(zip(SIDES, ratios, strict=True)), found)
     if params.folds:
         table["fold"], dealt = deal_folds(table, params.folds, params.seed)
@@ -75,7 +77,7 @@ def split_images(
     return Split(table, report)
 
 
-def deal_folds(table: pd.DataFrame, count: int, seed: int) -> tuple[pd.Series, Assignment]:
+def deal_folds(table: pd.DataFrame, count: int, seed: int) -> tuple[Sides, Assignment]:
     """Deal the groups of train and validation to cross-validation folds of equal size.
 
     Args:
@@ -95,26 +97,27 @@ def deal_folds(table: pd.DataFrame, count: int, seed: int) -> tuple[pd.Series, A
             received=f"{count} folds, {len(told.rows)} groups", action=f"Set split.folds to {len(told.rows)} or less.",
         )  # fmt: skip
     found = assign_groups(told.rows, told.counts, [1 / count] * count, seed)
-    fold_of = dict(zip(told.rows, found.sides.tolist(), strict=True))
-    return table["group"].where(inside).map(fold_of).fillna(NO_FOLD).astype("int64"), found
+    fold = np.full(len(table), NO_FOLD, np.int64)
+    fold[inside] = found.sides[told.row_of]
+    return fold, found
 
 
-def _table(decided: pd.DataFrame, groups: pd.DataFrame, left_out: Mapping[str, str]) -> tuple[pd.DataFrame, pd.Series]:
+def _table(
+    decided: pd.DataFrame, groups: pd.DataFrame, left_out: Mapping[str, str]
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """SPLITS table with every image in quarantine, and which images are to be dealt: bool [n]."""
-    by_image = groups.set_index("image_id")
-    table = pd.DataFrame({
-        "image_id": decided["image_id"], "path": decided["path"], "label": decided["label"],
-        "group": decided["image_id"].map(by_image["group"]), "split": QUARANTINE,
-        "reason": decided["image_id"].map(by_image["reason"]),
-    }, columns=list(SPLITS.columns)).astype("str").reset_index(drop=True)  # fmt: skip
-    table["fold"] = np.full(len(table), NO_FOLD, np.int64)
+    place = pd.Index(groups["image_id"]).get_indexer(pd.Index(decided["image_id"]))
+    table = decided[["image_id", "path", "label"]].astype("str").reset_index(drop=True)
+    for column in ("group", "reason"):
+        table[column] = groups[column].astype("str").take(place).to_numpy()
+    table = table.assign(split=QUARANTINE).astype("str")[list(SPLITS.columns)].assign(fold=NO_FOLD)
     broken = (decided["status"] != "ok").to_numpy()
     excluded = decided["excluded"].to_numpy(bool) & ~broken
     barred = table["image_id"].isin(list(left_out)).to_numpy() & ~broken & ~excluded
     table.loc[barred, "reason"] = table.loc[barred, "image_id"].map(left_out)
     table.loc[excluded, "reason"] = "excluded by a reviewer"
     table.loc[broken, "reason"] = [f"broken: {status}" for status in decided.loc[broken, "status"]]
-    return table, ~pd.Series(broken | excluded | barred)
+    return table, ~(broken | excluded | barred)
 
 
 def _standing(table: pd.DataFrame, names: list[str], earlier: Mapping[str, str]) -> Sides:

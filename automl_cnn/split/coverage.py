@@ -37,7 +37,7 @@ def cover_classes(problem: Problem) -> Coverage:
     """
     start = fill_classes(problem, problem.fixed)
     missing = len(missing_pairs(problem, start))
-    if missing == problem.fewest_missing:
+    if missing == problem.fewest_missing or not (problem.fixed == FREE).any():
         return Coverage(start, missing, True)
     groups_with = problem.holds.sum(axis=0)
     chosen = (groups_with > 0) & (groups_with <= _SCARCE)

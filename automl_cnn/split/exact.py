@@ -59,35 +59,23 @@ def best_assignment(problem: Problem, missing: int, nodes: int, gap: float) -> S
 
 def relaxed_assignment(problem: Problem, missing: int) -> Sides:
     """What the linear program decides for whole groups: int64 [groups]; FREE where it would cut a group in pieces."""
-    kinds, kind_of, available = kinds_of(problem)
-    found = _run(_program(problem, kinds, available, "all", missing), whole=False, nodes=1, gap=0.0)
+    found = _run(_program(problem, "all", missing), whole=False, nodes=1, gap=0.0)
     if found.x is None:
         return problem.fixed.copy()
-    return _hand_out(problem, kind_of, np.floor(_dealt(found, problem, kinds) + 1e-6).astype(np.int64))
-
-
-def kinds_of(problem: Problem) -> tuple[Counts, NDArray[np.intp], Counts]:
-    """Rows of free groups that differ, which of them each free group is, and how many groups each stands for."""
-    kinds, kind_of, available = np.unique(
-        problem.counts[problem.fixed == FREE], axis=0, return_inverse=True, return_counts=True
-    )
-    return kinds, kind_of.reshape(-1), available.astype(np.int64)
+    return _hand_out(problem, np.floor(_dealt(found, problem) + 1e-6).astype(np.int64))
 
 
 def _solve(problem: Problem, goal: Goal, missing: int, nodes: int, gap: float) -> Solved:
-    kinds, kind_of, available = kinds_of(problem)
-    if not len(kinds):
-        return Solved(problem.fixed.copy(), 0.0, True)
-    found = _run(_program(problem, kinds, available, goal, missing), whole=True, nodes=nodes, gap=gap)
+    found = _run(_program(problem, goal, missing), whole=True, nodes=nodes, gap=gap)
     bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0
     if found.x is None:
         return Solved(None, bound, found.status == _INFEASIBLE)
-    dealt = np.rint(_dealt(found, problem, kinds)).astype(np.int64)
-    return Solved(_hand_out(problem, kind_of, dealt), bound, found.status == _OPTIMAL)
+    dealt = np.rint(_dealt(found, problem)).astype(np.int64)
+    return Solved(_hand_out(problem, dealt), bound, found.status == _OPTIMAL)
 
 
-def _program(problem: Problem, kinds: Counts, available: Counts, goal: Goal, missing: int) -> _Program:
-    program = _Program(problem, kinds, available)
+def _program(problem: Problem, goal: Goal, missing: int) -> _Program:
+    program = _Program(problem)
     program.one_side_each()
     program.count_missing(weight=float(goal == "classes"), at_most=missing)
     if goal == "sizes":
@@ -109,8 +97,9 @@ def _run(program: _Program, whole: bool, nodes: int, gap: float) -> Any:
     )  # fmt: skip
 
 
-def _dealt(found: Any, problem: Problem, kinds: Counts) -> Floats:
-    dealt: Floats = found.x[: len(kinds) * len(problem.wanted)].reshape(len(kinds), -1)
+def _dealt(found: Any, problem: Problem) -> Floats:
+    kinds = len(problem.kinds.counts)
+    dealt: Floats = found.x[: kinds * len(problem.wanted)].reshape(kinds, -1)
     return dealt
 
 
@@ -120,7 +109,8 @@ class _Program:
     The first block is how many groups of each kind go to each side; it runs over sides within kinds.
     """
 
-    def __init__(self, problem: Problem, kinds: Counts, available: Counts) -> None:
+    def __init__(self, problem: Problem) -> None:
+        kinds, available = problem.kinds.counts, problem.kinds.available
         self.problem, self.kinds, self.available = problem, kinds, available
         self.sides = len(problem.wanted)
         self.weights: list[Floats] = []
@@ -210,12 +200,12 @@ class _Program:
         return target
 
 
-def _hand_out(problem: Problem, kind_of: NDArray[np.intp], dealt: Counts) -> Sides:
+def _hand_out(problem: Problem, dealt: Counts) -> Sides:
     """Groups of a kind in their order: the first to the first side, what is not dealt last."""
     sides = problem.fixed.copy()
     free = np.flatnonzero(problem.fixed == FREE)
-    order = np.argsort(kind_of, kind="stable")
-    cut = dealt.sum(axis=1) - np.bincount(kind_of, minlength=len(dealt))  # ≤ 0: groups left without a side
+    order = np.argsort(problem.kinds.of, kind="stable")
+    cut = dealt.sum(axis=1) - problem.kinds.available  # ≤ 0: groups left without a side
     rows = [
         np.repeat(np.append(np.arange(dealt.shape[1]), FREE), np.append(row, -less))
         for row, less in zip(dealt, cut, strict=True)

@@ -24,6 +24,21 @@ RARE_CLASSES = 0.2
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Groups with the same class counts are interchangeable.
+
+    Attributes:
+        counts: int64 [kinds, classes], images of one group of a kind.
+        of: int64 [free groups], which kind each is, in the order of the groups.
+        available: int64 [kinds], how many groups there are of each.
+    """
+
+    counts: Counts
+    of: NDArray[np.int64]
+    available: Counts
+
+
+@dataclass(frozen=True)
 class Problem:
     """Groups to be dealt to sides.
 
@@ -41,6 +56,17 @@ class Problem:
     def holds(self) -> NDArray[np.bool_]:
         """Which group has which class: bool [groups, classes]."""
         return self.counts > 0
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """The free groups that differ."""
+        counts = self.counts[self.fixed == FREE]
+        order = np.lexsort(counts.T[::-1]) if counts.size else np.arange(len(counts))
+        first = np.ones(len(counts), bool)
+        first[1:] = (counts[order][1:] != counts[order][:-1]).any(axis=1)
+        kind_of = np.empty(len(counts), np.int64)
+        kind_of[order] = np.cumsum(first) - 1
+        return Kinds(counts[order][first], kind_of, np.bincount(kind_of, minlength=int(first.sum())))
 
     @cached_property
     def shares(self) -> Floats:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.split.coverage import cover_classes, fill_classes
-from automl_cnn.split.exact import best_assignment, kinds_of, relaxed_assignment, smallest_ratio_error
+from automl_cnn.split.exact import best_assignment, relaxed_assignment, smallest_ratio_error
 from automl_cnn.split.problem import FREE, Counts, Problem, Sides, cost, make_problem, missing_pairs, ratio_error
 from automl_cnn.split.swaps import deal_greedily, improve
 
@@ -78,10 +78,12 @@ def assign_groups(
 
 
 def _assign(problem: Problem, seed: int) -> tuple[Sides, str, bool]:
+    if (problem.fixed != FREE).all():
+        return problem.fixed, "exact", True
     coverage = cover_classes(problem)
-    kinds = len(kinds_of(problem)[0])
+    kinds = len(problem.kinds.counts)
     size = kinds * problem.counts.shape[1] * len(problem.wanted)
-    if 0 < size <= EXACT_SIZE:
+    if size <= EXACT_SIZE:
         solved = best_assignment(problem, coverage.missing, max(_NODES, _NODE_WORK // size), _GAP)
         if solved.sides is not None:
             sides = improve(problem, solved.sides, seed, effort=0.0 if solved.proven else 0.5)
@@ -106,14 +108,14 @@ def _deal_shares(problem: Problem, start: Sides) -> Sides:
     sides = start.copy()
     if (sides == FREE).sum() <= _BULK:
         return sides
-    _, kind_of, available = kinds_of(problem)
-    free = np.flatnonzero(problem.fixed == FREE)
-    order = np.argsort(kind_of, kind="stable")
-    for members in np.split(free[order], np.cumsum(available)[:-1]):
+    kinds = problem.kinds
+    free = np.flatnonzero(problem.fixed == FREE)[np.argsort(kinds.of, kind="stable")]
+    ends = np.cumsum(kinds.available)
+    for kind in np.flatnonzero(kinds.available * problem.wanted.max() >= 1):
+        members = free[ends[kind] - kinds.available[kind] : ends[kind]]
         loose = members[sides[members] == FREE]
         whole = np.floor(len(loose) * problem.wanted).astype(int)
-        if whole.any():
-            sides[loose[: whole.sum()]] = np.repeat(np.arange(len(whole)), whole)
+        sides[loose[: whole.sum()]] = np.repeat(np.arange(len(whole)), whole)
     return sides
 
 

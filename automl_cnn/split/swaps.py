@@ -21,6 +21,7 @@ from automl_cnn.split.problem import (
 _POOL = 3000
 # Numbers looked at before the search ends, about 1 s; a candidate list counts as at least _OVERHEAD of them.
 _WORK, _OVERHEAD = 3e7, 3000
+_ROUNDS = 100  # and after as many looks at every group, which ends the search earlier where there are few
 _CANDIDATES = 300  # a random choice of as many is weighed where more could come in exchange
 _KICK = 0.04  # share of the pool that is dealt anew before each further descent
 _TRIES = 25  # gainful exchanges looked at, best first, before a group is left where it is
@@ -63,7 +64,8 @@ def improve(problem: Problem, sides: Sides, seed: int, effort: float = 1.0) -> S
         return sides
     if len(pool) > _POOL:
         pool = np.sort(generator.choice(pool, _POOL, replace=False))
-    search = _Search(problem, sides, pool, generator, effort * _WORK)
+    round_work = len(pool) * max(min(len(pool), _CANDIDATES) * problem.shares.shape[1], _OVERHEAD)
+    search = _Search(problem, sides, pool, generator, effort * min(_WORK, _ROUNDS * round_work))
     search.descend()
     best, least = search.sides.copy(), cost(problem, search.sides)
     while search.work > 0:
@@ -118,7 +120,7 @@ class _Search:
     def _better(self, row: int) -> bool:
         others = np.flatnonzero(self.side != self.side[row])
         if len(others) > _CANDIDATES:
-            others = others[np.sort(self.generator.choice(len(others), _CANDIDATES, replace=False))]
+            others = others[self.generator.integers(len(others), size=_CANDIDATES)]
         self.work -= max(len(others) * self.shares.shape[1], _OVERHEAD)
         gains = self._gains(row, others)
         for _ in range(min(_TRIES, len(others))):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from automl_cnn.split.problem import Counts, Floats
 
@@ -18,11 +19,13 @@ class Tally:
         rows: names of the rows, ascending where they were not given.
         labels: names of the classes, ascending.
         counts: int64 [rows, labels].
+        row_of: int64 [n], the row of each image that was counted.
     """
 
     rows: list[str]
     labels: list[str]
     counts: Counts
+    row_of: NDArray[np.intp]
 
 
 def tally(of: pd.Series, label: pd.Series, rows: list[str] | None = None) -> Tally:
@@ -33,16 +36,15 @@ def tally(of: pd.Series, label: pd.Series, rows: list[str] | None = None) -> Tal
         label: text [n], its class.
         rows: the rows wanted, in this order, also where they hold nothing; None: all that occur.
     """
-    row_of, found = pd.factorize(of, sort=True)
-    label_of, labels = pd.factorize(label, sort=True)
-    flat = np.bincount(row_of * len(labels) + label_of, minlength=len(found) * len(labels))
-    counts = flat.reshape(len(found), len(labels)).astype(np.int64)
-    names = [str(name) for name in found]
-    if rows is not None:
-        place = {name: number for number, name in enumerate(names)}
-        none = np.zeros(len(labels), np.int64)
-        counts = np.array([counts[place[name]] if name in place else none for name in rows]).reshape(len(rows), -1)
-    return Tally(names if rows is None else rows, [str(name) for name in labels], counts)
+    if rows is None:
+        row_of, found = pd.factorize(of, sort=True)
+        rows = [str(name) for name in found]
+    else:
+        row_of = pd.Index(rows).get_indexer(pd.Index(of))
+    label_of, found_labels = pd.factorize(label, sort=True)
+    labels = [str(name) for name in found_labels]
+    flat = np.bincount(row_of * len(labels) + label_of, minlength=len(rows) * len(labels))
+    return Tally(rows, labels, flat.reshape(len(rows), len(labels)).astype(np.int64), row_of)
 
 
 def class_distance(counts: Counts) -> Floats:
