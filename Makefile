@@ -13,17 +13,26 @@ comma := ,
 install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '$(1)' && \
   { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
 
-.PHONY: demo test lint ui clean
+.PHONY: demo test browser lint ui clean
 
 demo: .venv/demo.stamp
 	$(BIN)/automl-cnn sample elpv data/elpv
 	$(if $(PRESET),$(BIN)/automl-cnn set search.preset=$(PRESET))
 	$(BIN)/automl-cnn run
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp browser
 	$(BIN)/python -m pytest -n auto tests/unit
 	$(BIN)/python -m pytest -n auto tests/integration
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/e2e
+
+# The review page is tested in a real browser. On Debian as root it is installed; elsewhere those tests say what they lack.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing chromium for the tests of the review page"; \
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } \
+	      >/dev/null || echo "chromium could not be installed: the tests of the review page are skipped"; \
+	  fi
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
