@@ -1,13 +1,11 @@
-"""The split against scikit-learn's StratifiedGroupKFold: python benchmarks/split.py [instances] [million] [growth]."""
+"""The split against scikit-learn's StratifiedGroupKFold: python benchmarks/split.py [instances] [million]."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from harness import REAL_DATA
-
-PARTS = ("instances", "million", "growth")
+PARTS = ("instances", "million")
 
 
 def main() -> None:
@@ -15,7 +13,6 @@ def main() -> None:
     parser.add_argument(
         "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all of them where none is named"
     )
-    parser.add_argument("--data", type=Path, default=REAL_DATA, help="the folder that holds clothing and magnetic-tile")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the JSON goes")
     parser.add_argument("--instances", type=int, default=500, help="how many random instances")
     arguments = parser.parse_args()
@@ -26,14 +23,10 @@ def main() -> None:
             from split_instances import run
 
             run(arguments.instances).write(arguments.out)
-        elif part == "million":
+        else:
             from split_million import run as run_million
 
             run_million().write(arguments.out)
-        else:
-            from split_growth import run as run_growth
-
-            run_growth(arguments.data).write(arguments.out)
 
 
 if __name__ == "__main__":
