@@ -24,9 +24,10 @@ def main(stage: Stage) -> None:
     # an out that is read before it is written: what this stage remembers of its own earlier runs
     ledger = read_ledger(files.ledger)
     stand = find_stand(resolved.decided, groups, joins, ledger)
-    print(*stand.lines(), sep="\n", end="\n" if stand.lines() else "")
+    for line in stand.lines():
+        print(line)
     split = split_images(
-        resolved.decided, stand.groups, resolved.duplicates, params.split, stand.earlier, stand.left_out
+        resolved.decided, stand.groups, resolved.duplicates, params.split, stand.earlier, stand.left_out, joins
     )
     inside = split.table["split"].isin(["train", "validation"]).to_numpy()
     stored = [files.features / name / "base.npy" for name in params.audit.backbones]
