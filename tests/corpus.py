@@ -125,6 +125,7 @@ def folder_kinds() -> list[Kind]:
 
 def write_corpus(root: Path, kinds: list[Kind]) -> None:
     """Write kinds into one folder, beside the background."""
+    root = root.resolve()  # links are absolute
     for name in CLASSES:
         (root / name).mkdir(parents=True, exist_ok=True)
     for kind in kinds:
