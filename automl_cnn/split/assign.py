@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import SPLITS
 from automl_cnn.config import SplitParams
-from automl_cnn.errors import SplitError
+from automl_cnn.errors import ArtifactError, SplitError
 from automl_cnn.split.problem import FREE, Sides
 from automl_cnn.split.proof import NO_FOLD, QUARANTINE, SIDES, prove_folds, prove_split
 from automl_cnn.split.relax import Relaxations, explain_entangled, explain_scarce, relaxed_groupings
@@ -55,6 +55,7 @@ def split_images(
     Raises:
         SplitError: fewer than two classes; a class with fewer than three groups; groups so entangled that no split has
             every class on every side. It names class and groups and offers the smallest relaxation.
+        ArtifactError: an image has no group.
     """
     table, used = _table(decided, groups, left_out or {})
     told = tally(table.loc[used, "group"], table.loc[used, "label"])
@@ -67,9 +68,9 @@ def split_images(
     found = assign_groups(told.rows, told.counts, ratios, params.seed, fixed)
     if found.missing and (fixed == FREE).all():
         raise explain_entangled(table[used], told, ratios, relaxations, found.unavoidable)
-    split = np.full(len(table), QUARANTINE, dtype=object)
-    split[used] = np.array(SIDES, dtype=object)[found.sides[told.row_of]]
-    table["split"] = pd.Series(split, dtype="str")
+    place = np.full(len(table), len(SIDES))
+    place[used] = found.sides[told.row_of]
+    table["split"] = pd.array([*SIDES, QUARANTINE], dtype="str").take(place)
     report = prove_split(table, duplicates, dict(zip(SIDES, ratios, strict=True)), found)
     if params.folds:
         table["fold"], dealt = deal_folds(table, params.folds, params.seed)
@@ -107,9 +108,14 @@ def _table(
 ) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """SPLITS table with every image in quarantine, and which images are to be dealt: bool [n]."""
     place = pd.Index(groups["image_id"]).get_indexer(pd.Index(decided["image_id"]))
+    if (place < 0).any():
+        raise ArtifactError(
+            "audit/groups.parquet", expected="a group for every image of the manifest",
+            received=f"none for {int((place < 0).sum()):,} images", action="Run `dvc repro` to audit them.",
+        )  # fmt: skip
     table = decided[["image_id", "path", "label"]].astype("str").reset_index(drop=True)
     for column in ("group", "reason"):
-        table[column] = groups[column].astype("str").take(place).to_numpy()
+        table[column] = groups[column].astype("str").array.take(place)
     table = table.assign(split=QUARANTINE).astype("str")[list(SPLITS.columns)].assign(fold=NO_FOLD)
     broken = (decided["status"] != "ok").to_numpy()
     excluded = decided["excluded"].to_numpy(bool) & ~broken
