@@ -52,7 +52,8 @@ def find_duplicates(
         embeddings: float [n, d].
         params: phash_distance (bits of 64), embedding_similarity (cosine), index_above (images), seed,
             thresholds.blank_std_below: pictures without contrast are copies only when their pixels are equal.
-        progress: told after every block; at the end of the hashes, of images whose candidates were capped.
+        progress: told after every block; at the end of a step, of images that have
+            more candidates than were compared.
     Returns:
         DUPLICATES table, the images of clusters of two or more, clusters with a label conflict first; the same whatever
         the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures were
@@ -102,12 +103,12 @@ def _near_links(
     progress: Progress,
 ) -> list[Link]:  # fmt: skip
     """Links between copies whose pixels differ; `thumbnails` and `embeddings` are those of `rows`."""
+    small, _ = nearest(look.small, _SMALL_NEIGHBOURS, params.index_above, params.seed, "small pictures", progress)
     proposed = {
         "phash": _near_in_hash(thumbnails, params, progress),
         "embedding": _near_in_embedding(embeddings, params, progress),
-        "aligned": _pairs(nearest(look.small, _SMALL_NEIGHBOURS, params.index_above, params.seed,
-                                  "small pictures", progress)[0]),
-    }  # fmt: skip
+        "aligned": _pairs(small),
+    }
     method: dict[tuple[int, int], str] = {}
     for name, pairs in proposed.items():
         for pair in pairs.tolist():
@@ -116,9 +117,16 @@ def _near_links(
         return []
     first, second = np.array(sorted(method), np.int64).T
     similarity, confirmed = look.confirm(first, second, progress)
+    found = dict(zip(zip(first[confirmed].tolist(), second[confirmed].tolist(), strict=True),
+                     similarity[confirmed].tolist(), strict=True))  # fmt: skip
+    crowded = sum(all((min(i, j), max(i, j)) in found for j in near) for i, near in enumerate(small.tolist()))
+    if crowded and small.shape[1] == _SMALL_NEIGHBOURS:
+        progress(
+            "second look", len(first), len(first),
+            f"{crowded:,} images are copies of all {_SMALL_NEIGHBOURS} nearest: more are reached through these",
+        )  # fmt: skip
     return [
-        Link(int(rows[i]), int(rows[j]), method[i, j], round(max(1 - alike, 0.0), 6))
-        for i, j, alike in zip(*(part[confirmed].tolist() for part in (first, second, similarity)), strict=True)
+        Link(int(rows[i]), int(rows[j]), method[i, j], round(max(1 - alike, 0.0), 6)) for (i, j), alike in found.items()
     ]
 
 

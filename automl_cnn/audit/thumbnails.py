@@ -16,7 +16,6 @@ from automl_cnn.progress import Progress, silent
 
 SIZE_PX = 64
 HASH_BITS = 64
-ORIENTATIONS = 8
 _BLOCK_IMAGES = 256
 Floats = NDArray[np.float32]
 
