@@ -24,7 +24,7 @@ from automl_cnn.split.swaps import deal_greedily, improve
 # linear relaxation gives them a second start, which cut the cost of three of eight large sets by 9 to 67 %.
 EXACT_SIZE, LINEAR_SIZE = 3000, 60_000
 # Where branching ends, a count and a bound and never a time: smaller programs may branch more often.
-_NODES, _NODE_WORK, _GAP = 20, 50_000, 0.01
+_NODES, _NODE_WORK, _GAP = 20, 20_000, 0.01
 RATIO_ERROR = 0.01  # what the sizes are held to where groups allow it
 _SIZE_KINDS, _SIZE_NODES = 400, 300
 _BULK = 2000  # free groups beyond which equal ones are dealt in whole shares before anything is weighed

@@ -48,7 +48,7 @@ def mixed_groups(draw: st.DrawFn) -> list[tuple[str, str]]:
     return rows
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(mixed_groups())
 def test_no_group_crosses_and_every_class_is_on_every_side(rows: list[tuple[str, str]]) -> None:
     result = split(rows)
@@ -58,9 +58,9 @@ def test_no_group_crosses_and_every_class_is_on_every_side(rows: list[tuple[str,
     assert result.report["missing_classes"] == []
 
 
-@settings(max_examples=8, deadline=None)
-@given(mixed_groups(), st.randoms(use_true_random=False))
-def test_the_order_of_the_groups_does_not_matter(rows: list[tuple[str, str]], random: object) -> None:
+@settings(max_examples=4, deadline=None)
+@given(mixed_groups())
+def test_the_order_of_the_groups_does_not_matter(rows: list[tuple[str, str]]) -> None:
     counts = pd.crosstab(pd.Series([g for _, g in rows]), pd.Series([label for label, _ in rows]))
     shuffled = counts.sample(frac=1, random_state=1)
     first, second = (dict(zip(frame.index, solve(frame).sides.tolist(), strict=True)) for frame in (counts, shuffled))
@@ -132,7 +132,7 @@ def test_groups_too_entangled_for_three_sides_are_an_error_that_names_the_class_
         split([(label, group) for label, groups in holders.items() for group in groups])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(mixed_groups(), st.data())
 def test_groups_that_stood_somewhere_stay_there(rows: list[tuple[str, str]], data: st.DataObject) -> None:
     decided, groups = images(rows)
@@ -144,7 +144,7 @@ def test_groups_that_stood_somewhere_stay_there(rows: list[tuple[str, str]], dat
     assert (table.groupby("group")["split"].nunique() == 1).all()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(mixed_groups(), st.integers(2, 4))
 def test_folds_partition_train_and_validation_and_tear_no_group(rows: list[tuple[str, str]], folds: int) -> None:
     result = split_images(*images(rows), NO_DUPLICATES, SplitParams(folds=folds))
