@@ -108,8 +108,9 @@ def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame,
     side = _look_up(decided, ledger)
     used = ((decided["status"] == "ok") & ~decided["excluded"].astype(bool)).to_numpy()
     table = decided[["image_id"]].merge(groups, on="image_id", how="left", validate="one_to_one")
-    standing = pd.Series(side).where(side != "")
-    torn = (standing.groupby(table["group"].to_numpy()).transform("nunique") > 1).to_numpy()
+    group, _ = pd.factorize(table["group"])
+    stands = [np.bincount(group[side == name], minlength=int(group.max(initial=-1)) + 1) > 0 for name in PROTECTED]
+    torn = np.sum(stands, axis=0)[group] > 1
     quarantined = np.full(len(table), "", dtype=object)
     if torn.any():
         rows = np.flatnonzero(torn)
@@ -144,8 +145,8 @@ def extend_ledger(ledger: pd.DataFrame, decided: pd.DataFrame, split: Sequence[s
     """
     rows = decided[list(_KEYS)].astype("str").assign(split=list(split))
     rows = rows[rows["split"].isin(PROTECTED)].fillna("").sort_values("path", kind="stable")
-    there = pd.MultiIndex.from_frame(ledger[list(LEDGER.columns)])
-    rows = rows[~pd.MultiIndex.from_frame(rows[list(LEDGER.columns)]).isin(there)]
+    both = pd.concat([ledger[list(LEDGER.columns)], rows], ignore_index=True)
+    rows = rows[~both.duplicated().to_numpy()[len(ledger) :]]
     if rows.empty:
         return ledger
     generation = int(ledger["generation"].max()) + 1 if len(ledger) else 1
@@ -173,21 +174,36 @@ def _look_up(decided: pd.DataFrame, ledger: pd.DataFrame) -> Texts:
     A row of the ledger stands for one image: of several with the same bytes the one at its path comes first, a further
     copy is a new image. At a path the latest row counts.
     """
-    images = decided[list(_KEYS)].astype("str").fillna("").reset_index(drop=True).sort_values("path")
-    rows = ledger.assign(row=np.arange(len(ledger)))
+    images, rows = _coded(decided, ledger)
+    images = images.iloc[np.argsort(images["path"], kind="stable")]
     side = np.full(len(decided), "", dtype=object)
+    stood = ledger["split"].to_numpy(dtype=object)
     for keys in (["sha256", "path"], ["sha256"], ["pixel_sha"], ["path"]):
         if keys == ["path"]:
             rows = rows[::-1]
-        wanted, offered = (frame[(frame[keys] != "").all(axis=1)] for frame in (images, rows))
+        wanted, offered = (frame[(frame[keys] >= 0).all(axis=1)] for frame in (images, rows))
         wanted = wanted[wanted[keys[0]].isin(offered[keys[0]])]
         pairs = pd.merge(
-            wanted[keys].assign(image=wanted.index, turn=wanted.groupby(keys).cumcount()),
-            offered[[*keys, "row", "split"]].assign(turn=offered.groupby(keys).cumcount()), on=[*keys, "turn"],
+            wanted[[*keys, "row"]].assign(turn=wanted.groupby(keys).cumcount()),
+            offered[[*keys, "row"]].assign(turn=offered.groupby(keys).cumcount()),
+            on=[*keys, "turn"], suffixes=("", "_of_ledger"),
         )  # fmt: skip
-        side[pairs["image"].to_numpy(np.int64)] = pairs["split"].to_numpy(dtype=object)
-        images, rows = images.drop(index=pairs["image"]), rows[~rows["row"].isin(pairs["row"])]
+        side[pairs["row"].to_numpy()] = stood[pairs["row_of_ledger"].to_numpy()]
+        images = images[~images["row"].isin(pairs["row"])]
+        rows = rows[~rows["row"].isin(pairs["row_of_ledger"])]
     return side
+
+
+def _coded(decided: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The keys of both as numbers, alike where the texts are alike, -1 where there is none; and the row."""
+    codes = {}
+    for key in _KEYS:
+        texts = pd.concat([decided[key].astype("str"), ledger[key].astype("str")], ignore_index=True)
+        codes[key], _ = pd.factorize(texts.where(texts != ""), sort=key == "path")
+    frame = pd.DataFrame(codes)
+    parts = frame.iloc[: len(decided)], frame.iloc[len(decided) :]
+    images, rows = (part.reset_index(drop=True).assign(row=np.arange(len(part))) for part in parts)
+    return images, rows
 
 
 def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int]:
