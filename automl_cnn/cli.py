@@ -98,7 +98,7 @@ def review(opened: bool) -> None:
     with screen_progress("review") as progress:
         state = renew_review(files, Path(load_params().audit.decisions), page, progress)
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in state["open"].items())
-    click.echo(f"{page.resolve()}: {state['items']:,} to judge{f' ({kinds})' if kinds else ''}")
+    click.echo(f"{page.resolve()}: {sum(state['open'].values()):,} to judge{f' ({kinds})' if kinds else ''}")
     if state["stop"]:
         click.echo("You can stop: under 10 % of the last fifty suspected labels were wrong.")
     if opened:

@@ -20,7 +20,7 @@ def main(stage: Stage) -> None:
     for line in summary.lines():
         print(line)
     print(f"{len(decisions):,} decisions of a reviewer")
-    for problem in (*decisions.problems, *unfit):
+    for problem in sorted((*decisions.problems, *unfit), key=lambda problem: problem.line):
         print(problem)
 
 

@@ -102,11 +102,12 @@ class ReviewSet:
         return pd.DataFrame(rows, columns=list(ISSUES.columns))
 
     def items(self) -> list[Item]:
-        """What is open after the decisions."""
+        """What waits for a decision after those that were made."""
         resolved, _ = self.resolved()
         settled = Settled(resolved.decided, read_decisions(self.decisions_path))
         labels = settle_labels(self.labels(), resolved.decided, settled)
-        return collect_items(resolved.decided, self.issues(), labels, resolved.duplicates, settled, self._sides())
+        found = collect_items(resolved.decided, self.issues(), labels, resolved.duplicates, settled, self._sides())
+        return [item for item in found if item.kind != "further"]
 
     def write_page(self) -> dict[str, Any]:
         resolved, problems = self.resolved()

@@ -12,7 +12,8 @@ from automl_cnn.artifacts import LEDGER, MANIFEST, SPLITS, Files, read_table
 from automl_cnn.audit.decisions import NEW_CLASS, SUSPECT_LABEL, Decisions, moment, number
 
 COPIES = ("exact_duplicate", "near_duplicate")
-# A score of suspicion is a log-odds: 1.0 is odds 2.7 times as high or low. Distances of copies lie between 0 and 1.
+# A score of suspicion is a log-odds: 1.0 is odds 2.7 times as high or low. When half of the 130 most suspicious labels
+# were decided, 3 % of the other half moved further than that on clothing, none on ELPV. Distances lie between 0 and 1.
 # What is measured in pictures (brightness, sharpness) counts as changed by a tenth of itself.
 LABEL_SCORE_MOVED = 1.0
 DISTANCE_MOVED = 0.05

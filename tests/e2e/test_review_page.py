@@ -200,6 +200,18 @@ def test_of_two_decisions_that_contradict_each_other_the_page_saves_the_newer(pa
     assert save(page, audited) == [[sha_of(0), "blurry", "exclude", ""]]
 
 
+def test_below_the_cutoff_one_may_go_on(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 12, suspected=2)
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "r", "r")
+    assert page.locator("#count").inner_text() == "2 of 2 decided"
+    page.get_by_role("button", name="Further down 10").click()
+    press(page, "k", "r")
+    assert [row[0] for row in save(page, audited)] == [sha_of(number) for number in range(4)]
+    assert page.locator("#precision").inner_text() == "of the last 4 suspected labels 3 wrong"
+
+
 def test_it_says_when_to_stop(page: Page, tmp_path: Path) -> None:
     audited = ReviewSet(tmp_path, 70, suspected=60)
     audited.write_page()

@@ -19,6 +19,7 @@ BY_EYE = (
 )  # fmt: skip
 MEMBERS_SHOWN = 12  # of one cluster
 NEIGHBOURS_SHOWN = 6
+FURTHER = 100  # labels below the cutoff that stand ready, so that a reviewer goes on as long as it pays
 Row = dict[Any, Any]
 
 
@@ -73,7 +74,7 @@ class Item:
     """One question to the reviewer.
 
     Attributes:
-        kind: conflict, label, cluster or fault.
+        kind: conflict, label, cluster, fault or further: a label that is less suspicious than the cutoff.
         images: one, or the images of a cluster.
         evidence: why it is asked, in words.
         again: what was decided before and what has changed since; empty for a new question.
@@ -105,7 +106,7 @@ def collect_items(
     settled: Settled,
     sides: Mapping[str, str],
 ) -> list[Item]:
-    """List what is open: neither decided, nor excluded, nor unreadable.
+    """List what is open: neither decided, nor excluded, nor unreadable; and, last, what may be looked at further.
 
     Args:
         decided: of `apply_to_duplicates`.
@@ -118,11 +119,13 @@ def collect_items(
     usable = decided[(decided["status"] == "ok") & ~decided["excluded"]]
     desk = _Desk({str(row["image_id"]): row for row in usable.to_dict("records")}, labels, settled, sides)
     clusters = _clusters(duplicates, desk)
+    flagged = labels["flagged"].astype(bool)
     return [
         *(item for item in clusters if item.kind == "conflict"),
-        *_suspected(labels, desk),
+        *_suspected(labels[flagged], "label", desk),
         *(item for item in clusters if item.kind == "cluster"),
         *_faults(issues, desk),
+        *_suspected(labels[~flagged & (labels["score"] > -math.inf)], "further", desk)[:FURTHER],
     ]
 
 
@@ -197,10 +200,9 @@ def _clusters(duplicates: pd.DataFrame, desk: _Desk) -> list[Item]:
     return items
 
 
-def _suspected(labels: pd.DataFrame, desk: _Desk) -> list[Item]:
+def _suspected(labels: pd.DataFrame, kind: str, desk: _Desk) -> list[Item]:
     items = []
-    flagged = labels[labels["flagged"].astype(bool)].sort_values("rank", kind="stable")
-    for row in flagged.to_dict("records"):
+    for row in labels.sort_values("rank", kind="stable").to_dict("records"):
         image_id = str(row["image_id"])
         if image_id not in desk.rows:
             continue
@@ -208,7 +210,7 @@ def _suspected(labels: pd.DataFrame, desk: _Desk) -> list[Item]:
         if again is not None:
             image = desk.shown(image_id, ((SUSPECT_LABEL, _number(row["score"])),))
             items.append(
-                Item("label", (image,), "", again, 0, int(row["rank"]), str(row["suggested_label"]),
+                Item(kind, (image,), "", again, 0, int(row["rank"]), str(row["suggested_label"]),
                      _number(row["p_given"]), _number(row["p_suggested"]), desk.neighbours(image_id))
             )  # fmt: skip
     return items

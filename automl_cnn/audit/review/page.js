@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const store = new Store(data);
 const at = (id) => document.getElementById(id);
-const KINDS = { conflict: "Label conflicts", label: "Suspected labels", cluster: "Copies", fault: "Odd pictures" };
+const KINDS = { conflict: "Label conflicts", label: "Suspected labels", cluster: "Copies", fault: "Odd pictures", further: "Further down" };
 const CHUNK = 30;
 const classes = [...data.classes];
 const undone = []; // snapshots before each decision, with the item they were about
@@ -157,7 +157,7 @@ function moveInside(by) {
 }
 
 function show(item) {
-  if (!shown.includes(item)) { at("open").checked = false; at("class").value = ""; kind = "all"; filter(); }
+  if (!shown.includes(item)) { at("open").checked = false; at("class").value = ""; kind = item.kind === "further" ? "further" : "all"; filter(); }
   go(shown.indexOf(item));
 }
 
@@ -229,7 +229,7 @@ function neighbours(item) {
 
 function headline(item) {
   const first = item.images[0];
-  if (item.kind === "label") return make("h2", {}, "Labelled ", make("b", {}, first.label), ", looks like ", make("b", { class: "other" }, item.suggested));
+  if (item.suggested) return make("h2", {}, "Labelled ", make("b", {}, first.label), ", looks like ", make("b", { class: "other" }, item.suggested));
   const names = [...new Set(item.images.map((one) => one.label))];
   if (item.kind === "conflict") return make("h2", {}, "One picture under ", ...names.flatMap((name, i) => [i ? ", " : "", make("b", { class: i ? "other" : "" }, name)]));
   if (item.kind === "cluster") return make("h2", {}, `${item.images.length + item.more} copies of `, make("b", {}, names[0]));
@@ -244,7 +244,7 @@ function buttons(item) {
   const suggestion = item.suggested || (others.length === 1 ? others[0] : null);
   return make("div", { class: "buttons" },
     cluster && button("O", "Keep this one", keepOne, true),
-    button("K", cluster ? "Right as they are" : item.kind === "label" ? "Label is right" : "Fine as it is", () => decide("keep"), item.kind === "fault"),
+    button("K", cluster ? "Right as they are" : item.suggested ? "Label is right" : "Fine as it is", () => decide("keep"), item.kind === "fault"),
     suggestion && button("R", make("span", {}, "Relabel: ", make("b", {}, suggestion)), relabelToSuggestion, item.kind === "label"),
     button("X", "Exclude", () => decide("exclude")), button("C", "Other class …", chooseClass),
     cluster && !image().exact && button("S", "No copy: split off", () => decide("split_group")),
@@ -290,10 +290,13 @@ function renderChunk() {
   at("feed").append(part);
 }
 
+// What lies below the cutoff is there for those who want to go on, and is not counted as waiting.
+function ofKind(item, wanted) { return wanted === "all" ? item.kind !== "further" : item.kind === wanted; }
+
 function filter() {
   const name = at("class").value, openOnly = at("open").checked;
   data.items.forEach((item) => { item.card = null; });
-  shown = data.items.filter((item) => (kind === "all" || item.kind === kind) && (!openOnly || !stateOf(item))
+  shown = data.items.filter((item) => ofKind(item, kind) && (!openOnly || !stateOf(item))
     && (!name || item.suggested === name || item.images.some((one) => one.label === name)));
   at("feed").replaceChildren();
   rendered = 0;
@@ -305,7 +308,8 @@ function filter() {
 }
 
 function summary() {
-  const done = data.items.filter(stateOf).length, total = data.items.length;
+  const asked = data.items.filter((item) => ofKind(item, "all"));
+  const done = asked.filter(stateOf).length, total = asked.length;
   at("count").textContent = total ? `${done} of ${total} decided` : "nothing to decide";
   at("track").setAttribute("aria-valuemax", String(total));
   at("track").setAttribute("aria-valuenow", String(done));
@@ -318,9 +322,9 @@ function summary() {
   at("save").classList.toggle("due", !store.saved);
   at("save").textContent = unsaved ? `Save decisions.csv (${store.rows.size})` : "Save decisions.csv";
   at("end").textContent = !shown.length ? (total ? "Nothing here passes the filter." : "Nothing waits for a decision.")
-    : done === total ? "All decided. Save decisions.csv into the project, then run automl-cnn run." : "";
+    : done === total && kind !== "further" ? "All decided. Save decisions.csv into the project, then run automl-cnn run." : "";
   for (const button of at("kinds").children) {
-    const of = data.items.filter((item) => button.value === "all" || item.kind === button.value);
+    const of = data.items.filter((item) => ofKind(item, button.value));
     button.setAttribute("aria-pressed", String(button.value === kind));
     button.lastChild.textContent = String(of.length - of.filter(stateOf).length);
   }

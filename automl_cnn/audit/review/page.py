@@ -54,7 +54,7 @@ def write_review(
         store: the decoded images.
         progress: told every fifty items.
     Returns:
-        items: all that wait; shown: how many of them the page holds, for its pictures stay below 12 MB; bytes.
+        items: all that could be shown; shown: how many of them the page holds (its pictures stay below 12 MB); bytes.
     """
     pictures: dict[str, str] = {}
     rows = {str(row["image_id"]): row for row in decided.to_dict("records")}
@@ -71,7 +71,6 @@ def write_review(
             progress("review page", shown, len(items))
     data = {
         "digest": data_digest(decided),
-        "title": f"{len(items):,} open" if items else "",
         "classes": sorted(set(decided["label"].tolist()) | set(decided["given_label"].tolist())),
         "items": [asdict(item) for item in items[:shown]],
         "pictures": pictures,
@@ -102,7 +101,6 @@ def render_page(data: dict[str, Any], notices: Sequence[str] = ()) -> str:
         style=Markup(_style()),  # noqa: S704
         data=Markup(text),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        title=data["title"] or "nothing open",
         notices=notices,
     )
 

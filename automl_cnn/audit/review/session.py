@@ -54,7 +54,7 @@ def prepare_review(
     return {
         **review_progress(labels, decided, decisions),
         **written,
-        "open": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "open": {kind: kinds.count(kind) for kind in sorted(set(kinds) - {"further"})},
         "test_relabels": relabels_of_test(decided, sides),
     }
 
