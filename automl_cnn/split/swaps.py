@@ -20,7 +20,7 @@ from automl_cnn.split.problem import (
 # Groups that take part in moves and exchanges. Beyond, what is to be mended is small beside what a sample can mend.
 _POOL = 3000
 # Numbers looked at before the search ends, about 1 s; a candidate list counts as at least _OVERHEAD of them.
-_WORK, _OVERHEAD = 3e7, 3000
+_WORK, _OVERHEAD = 2e7, 3000
 _ROUNDS = 100  # and after as many looks at every group, which ends the search earlier where there are few
 _CANDIDATES = 300  # a random choice of as many is weighed where more could come in exchange
 _KICK = 0.04  # share of the pool that is dealt anew before each further descent
