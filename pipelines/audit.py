@@ -55,6 +55,7 @@ def main(stage: Stage) -> None:
     ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     problems = [*read_problems(files.decision_problems), *unfit, *resolved.problems]
+    problems.sort(key=lambda problem: problem.line)
     review = prepare_review(
         files.audit / "review.html", decided, issues, labels, duplicates, decisions, problems, read_sides(files), store,
         stage.progress,
