@@ -40,11 +40,11 @@ def main(stage: Stage) -> None:
     )  # fmt: skip
     judged = ~usable["excluded"].to_numpy(bool)
     group_of = groups.table.set_index("image_id")["group"].loc[usable["image_id"]].to_numpy(np.object_)
-    labels = find_label_issues(
-        usable[judged].drop(columns="decision"), embeddings[judged], group_of[judged], params.folds, params.seed,
-        stage.progress,
+    found = find_label_issues(
+        usable[judged], embeddings[judged], group_of[judged], params.folds, params.seed, stage.progress,
+        params.second_opinion,
     )  # fmt: skip
-    labels = settle_labels(labels, decided, Settled(decided, decisions))
+    labels = settle_labels(found.table, decided, Settled(decided, decisions))
     properties = measure_properties(usable, store, stage.progress)
     issues = find_file_issues(decided, properties, read_table(files.scan_issues, ISSUES), params.thresholds)
     issues = add_issues(issues, duplicate_issues(duplicates, len(usable)) + label_issues(labels))
@@ -60,7 +60,7 @@ def main(stage: Stage) -> None:
         files.audit / "review.html", decided, issues, labels, duplicates, decisions, problems, read_sides(files), store,
         stage.progress,
     )  # fmt: skip
-    summary = summarise(decided, issues, duplicates, labels, groups.unnamed, problems, review)
+    summary = summarise(decided, issues, duplicates, labels, found.report, groups.unnamed, problems, review)
     write_json(files.audit / "summary.json", summary)
     for problem in problems:
         print(problem)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from automl_cnn.audit.health import FLAG_SCORE
 from automl_cnn.audit.problems import Problem
 from automl_cnn.data.issues import issue_row
 
@@ -47,7 +47,7 @@ def label_issues(labels: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ISSUES for flagged labels."""
     return [
         issue_row(row, "suspect_label", "warn", f"labelled {row['label']}, looks like {row['suggested_label']} "
-                  f"({row['p_suggested']:.0%} against {row['p_given']:.0%})", row["score"], 0.0)
+                  f"({row['p_suggested']:.0%} against {row['p_given']:.0%})", row["score"], FLAG_SCORE)
         for row in labels[labels["flagged"]].to_dict("records")
     ]  # fmt: skip
 
@@ -57,6 +57,7 @@ def summarise(
     issues: pd.DataFrame,
     duplicates: pd.DataFrame,
     labels: pd.DataFrame,
+    label_report: dict[str, Any],
     unnamed: dict[str, int],
     problems: Sequence[Problem],
     review: dict[str, Any],
@@ -68,6 +69,7 @@ def summarise(
         issues: ISSUES table.
         duplicates: DUPLICATES table.
         labels: LABELS table.
+        label_report: of `find_label_issues`.
         unnamed: images that a group source gives no group, by source.
         problems: lines of decisions.csv that are not applied.
         review: of `prepare_review`.
@@ -91,7 +93,7 @@ def summarise(
             "label_conflicts": int(conflicts),
             "largest_cluster": int(duplicates["cluster"].value_counts().max()) if len(duplicates) else 0,
         },
-        "labels": _label_summary(labels),
+        "labels": _label_summary(labels, label_report),
         "decisions": {
             "applied": _counts(decided.loc[decided["decision"] != "", "decision"]),
             "problems": [problem.summary() for problem in problems],
@@ -103,23 +105,9 @@ def summarise(
     return summary
 
 
-def _label_summary(labels: pd.DataFrame) -> dict[str, Any]:
-    judged = labels[np.isfinite(labels["score"].astype(float))]
-    flagged = int(labels["flagged"].sum())
-    return {
-        "judged": len(judged),
-        "flagged": flagged,
-        "flagged_share": round(flagged / len(judged), 4) if len(judged) else 0.0,
-        "estimated_noise": round(_estimated_noise(judged), 4),
-    }
-
-
-def _estimated_noise(judged: pd.DataFrame) -> float:
-    """Share off the diagonal among images that are confidently of some class (Northcutt et al. 2021, section 3.1)."""
-    threshold = judged.groupby("label")["p_given"].transform("mean")
-    agreeing = int((~judged["flagged"] & (judged["p_given"] >= threshold)).sum())
-    flagged = int(judged["flagged"].sum())
-    return flagged / (flagged + agreeing) if flagged else 0.0
+def _label_summary(labels: pd.DataFrame, report: dict[str, Any]) -> dict[str, Any]:
+    judged, flagged = report["judged"], int(labels["flagged"].sum())
+    return {**report, "flagged": flagged, "flagged_share": round(flagged / judged, 4) if judged else 0.0}
 
 
 def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str, int]) -> list[str]:

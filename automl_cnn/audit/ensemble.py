@@ -1,0 +1,186 @@
+"""Two classifiers on frozen embeddings, each asked only about images of groups that it has not seen.
+
+A logistic regression on principal components, fold by fold, finds labels that are far from their class; a kernel ridge
+regression, leaving out one group at a time, is better between similar classes. Their mean is better than either
+(docs/audit.md). The ridge has a closed form: the prediction without a group follows from the prediction with it and
+the group's block of the hat matrix, so a new set of labels costs one matrix product.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from automl_cnn.audit.calibration import calibrate
+from automl_cnn.audit.folds import grouped_folds, rows_of_groups
+from automl_cnn.progress import Progress, silent
+
+COMPONENTS = 256  # principal components that the logistic regression is given
+REGULARIZATION = 0.001  # C of the logistic regression
+LANDMARKS = 1000  # images that span the kernel; all of a smaller set
+RIDGE = 1.0  # on the kernel's coordinates; average precision is flat between 1 and 3
+_LIGHTEST = 1e-3  # weight of an image whose label is surely wrong; 0 would take a class away where all are
+_PAIRS = 600  # images whose distances set the kernel's width
+
+
+class LabelEnsemble:
+    """What does not depend on the labels, prepared once, so that labels can be judged in several rounds.
+
+    Args:
+        embeddings: float [n, d].
+        given: int64 [n], class of each image, 0 to K − 1; its folds spread these classes.
+        groups: text [n]; images of one group never judge each other.
+        folds: of the logistic regression, at least 2.
+        seed: of the folds and the landmarks.
+    """
+
+    def __init__(
+        self,
+        embeddings: NDArray[np.floating],
+        given: NDArray[np.int64],
+        groups: NDArray[np.object_],
+        folds: int,
+        seed: int,
+    ) -> None:
+        self._given, self._classes, self._folds = given, int(given.max()) + 1, folds
+        with threadpool_limits(1):  # products this small: BLAS threads wait for each other
+            self._components = principal_components(np.asarray(embeddings, np.float32), COMPONENTS)
+            self._ridge = LeaveGroupOutRidge(_kernel_coordinates(embeddings, seed), rows_of_groups(groups))
+        self._fold_of = grouped_folds(given, groups, folds, seed)
+
+    def predict(
+        self,
+        targets: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        progress: Progress = silent,
+        label: str = "label folds",
+    ) -> NDArray[np.float64]:
+        """Class probabilities of each image from what was learned on other groups.
+
+        Args:
+            targets: float64 [n, K], what the ridge learns: one-hot labels, or probabilities of the true class.
+            weights: float64 [n], 0 to 1, how far the logistic regression trusts an image's given label.
+            progress: told after every fold.
+            label: what the progress is called.
+        Returns:
+            float64 [n, K]; rows add up to 1.
+        """
+        with threadpool_limits(1):
+            ridge = calibrate(self._ridge.predict(targets), self._given)
+            logistic = self._logistic(np.maximum(weights, _LIGHTEST), progress, label)
+        known = np.isfinite(logistic)  # a fold may have learned nothing of the image's class
+        return np.where(known, (np.where(known, logistic, 0) + ridge) / 2, ridge)
+
+    def _logistic(self, weights: NDArray[np.float64], progress: Progress, label: str) -> NDArray[np.float64]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        probabilities = np.full((len(self._given), self._classes), np.nan)
+        for fold in range(self._folds):
+            test, train = np.flatnonzero(self._fold_of == fold), np.flatnonzero(self._fold_of != fold)
+            learned = np.unique(self._given[train])
+            judged = test[np.isin(self._given[test], learned)]
+            if len(judged) and len(learned) > 1:
+                model = LogisticRegression(C=REGULARIZATION, max_iter=200, tol=1e-3)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for a ranking
+                    model.fit(self._components[train], self._given[train], sample_weight=weights[train])
+                probabilities[judged] = 0
+                probabilities[np.ix_(judged, learned)] = model.predict_proba(self._components[judged])
+            progress(label, fold + 1, self._folds)
+        return probabilities
+
+
+class LeaveGroupOutRidge:
+    """Ridge regression that answers for each group as if it had never seen it.
+
+    Args:
+        coordinates: float64 [n, d].
+        groups: rows of each group.
+
+    Source: Allen 1974 (PRESS), for blocks: y − ŷ₋g = (I − H_gg)⁻¹ (y − ŷ) on the rows of g.
+    """
+
+    def __init__(self, coordinates: NDArray[np.float64], groups: list[NDArray[np.int64]]) -> None:
+        self._x = np.concatenate([coordinates, np.ones((len(coordinates), 1))], axis=1)
+        penalty = np.full(self._x.shape[1], RIDGE)
+        penalty[-1] = RIDGE * 1e-3  # the intercept
+        self._gram = self._x.T @ self._x + np.diag(penalty)
+        self._solved = np.linalg.solve(self._gram, self._x.T)  # (d, n)
+        self._groups = groups
+
+    def predict(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Predictions for each row by a regression without its group.
+
+        Args:
+            targets: float64 [n, K].
+        Returns:
+            float64 [n, K].
+        """
+        weights = self._solved @ targets
+        residual = targets - self._x @ weights
+        predicted = np.empty_like(targets)
+        for rows in self._groups:
+            x = self._x[rows]
+            if len(rows) == 1:
+                held = float(x[0] @ self._solved[:, rows[0]])
+                predicted[rows] = targets[rows] - residual[rows] / (1 - held)
+            elif len(rows) <= x.shape[1]:
+                block = np.eye(len(rows)) - x @ self._solved[:, rows]
+                predicted[rows] = targets[rows] - np.linalg.solve(block, residual[rows])
+            else:  # fewer unknowns than images: fit again without them
+                moment = self._x.T @ targets - x.T @ targets[rows]
+                predicted[rows] = x @ np.linalg.solve(self._gram - x.T @ x, moment)
+        return predicted
+
+
+def principal_components(values: NDArray[np.float32], components: int) -> NDArray[np.float32]:
+    """Columns brought to mean 0 and variance 1, then turned to their principal axes; labels play no part here.
+
+    Args:
+        values: float32 [n, d].
+        components: how many axes are kept at most.
+    Returns:
+        float32 [n, min(components, n, d)].
+    """
+    from sklearn.decomposition import PCA
+
+    spread = values.std(axis=0)
+    scaled: NDArray[np.float32] = (values - values.mean(axis=0)) / np.where(spread > 1e-6, spread, 1)
+    kept = min(components, *scaled.shape)
+    if kept == scaled.shape[1]:
+        return scaled
+    turned: NDArray[np.float32] = PCA(kept, svd_solver="covariance_eigh").fit_transform(scaled)
+    return turned
+
+
+def directions(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Embeddings around their mean, scaled to length 1, so that a product is a similarity from −1 to 1.
+
+    Args:
+        embeddings: float [n, d].
+    Returns:
+        float32 [n, d].
+    """
+    centred = np.asarray(embeddings, np.float32) - np.asarray(embeddings, np.float32).mean(axis=0)
+    unit: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    return unit
+
+
+def _kernel_coordinates(embeddings: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+    """Coordinates whose products are a Gaussian kernel, spanned by landmarks (Williams and Seeger 2001)."""
+    unit = directions(embeddings)
+    rows = np.random.default_rng(seed).permutation(len(unit))
+    landmarks = unit[rows[:LANDMARKS]]
+    sample = unit[rows[:_PAIRS]].astype(np.float64)
+    apart = np.maximum(2 - 2 * sample @ sample.T, 0)[np.triu_indices(len(sample), 1)]
+    width = max(float(np.median(apart)), 1e-3) if len(apart) else 1.0
+    between = np.exp(-np.maximum(2 - 2 * (unit @ landmarks.T).astype(np.float64), 0) / width)
+    own = np.exp(-np.maximum(2 - 2 * (landmarks @ landmarks.T).astype(np.float64), 0) / width)
+    values, vectors = np.linalg.eigh(own)
+    kept = values > 1e-3
+    coordinates: NDArray[np.float64] = between @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return coordinates
