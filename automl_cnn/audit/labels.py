@@ -26,7 +26,9 @@ from automl_cnn.audit.noise import NoiseModel, fit_noise
 from automl_cnn.audit.second_opinion import cleanlab_scores, require_cleanlab
 from automl_cnn.progress import Progress, silent
 
-SECOND_ROUND_IMAGES = 30  # in the median class
+# In the median class. Learning again from beliefs instead of labels gains .02 in average precision at 35 images a class
+# (500 of clothing), .005 at 300; what a hard cut of the worst labels loses at 33 images, beliefs do not.
+SECOND_ROUND_IMAGES = 30
 _SMALLEST = 1e-6  # probabilities below are not told apart
 
 
