@@ -21,9 +21,9 @@ def find_file_issues(
         scanned: ISSUES table of the scan: folders, names, links.
         thresholds: section audit.thresholds.
     Returns:
-        ISSUES table. block: the file is not used (empty_file, truncated, damaged, not_an_image, unsupported_format, too_large,
-        unreadable, missing, symlink_escape, symlink_loop). warn: look at it. info: good to know. `score` is what was
-        measured, `threshold` what it was held against; both NaN where nothing is measured.
+        ISSUES table. block: the file is not used (empty_file, truncated, damaged, not_an_image, unsupported_format,
+        too_large, unreadable, missing, symlink_escape, symlink_loop). warn: look at it. info: good to know. `score` is
+        what was measured, `threshold` what it was held against; both NaN where nothing is measured.
     """
     usable = manifest[manifest["status"] == "ok"]
     return add_issues(scanned, fact_issues(manifest) + look_issues(usable, properties, thresholds))

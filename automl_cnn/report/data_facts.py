@@ -92,7 +92,10 @@ class SideLine:
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """How images were kept apart. Leaks are counted again here, on the tables as they are."""
+    """How images were kept apart. Leaks are counted again here, on the tables as they are.
+
+    `leak_price` is one sentence; `ledger` counts by name: known, new, bridging, conflicts, moved; empty where not kept.
+    """
 
     sides: tuple[SideLine, ...]
     labels: tuple[str, ...]
@@ -102,6 +105,9 @@ class SplitFacts:
     leaking_groups: int
     leaking_clusters: int
     quarantined: dict[str, int]
+    leak_price: str
+    ledger: dict[str, int]
+    folds: int
 
 
 def read_data(files: Files, params: Params, thumbnails: Thumbnails) -> DataFacts:
@@ -163,9 +169,9 @@ def read_split(files: Files, params: Params) -> SplitFacts:
     """Count the sides of the split, its groups, and its leaks.
 
     Raises:
-        ArtifactError: the split or the audit's duplicates are missing or damaged.
+        ArtifactError: the split, its report or the audit's duplicates are missing or damaged.
     """
-    splits = read_table(files.split / "splits.parquet", SPLITS)
+    splits, report = read_table(files.split / "splits.parquet", SPLITS), read_json(files.split / "report.json")
     used, quarantine = _used(splits), splits[splits["split"] == "quarantine"]
     labels = sorted(used["label"].unique())
     duplicates = read_table(files.audit / "duplicates.parquet", DUPLICATES).merge(used, on="image_id")
@@ -181,6 +187,7 @@ def read_split(files: Files, params: Params) -> SplitFacts:
     names = {
         "column": f"share the column {column}" if column else "", "folder": "share a folder",
         "pattern": f"agree in the pattern {params.split.pattern}", "duplicates": "are duplicates",
+        "session": f"one camera took within {params.split.session_gap_minutes:g} minutes",
     }  # fmt: skip
     return SplitFacts(
         sides=tuple(sides),
@@ -191,6 +198,9 @@ def read_split(files: Files, params: Params) -> SplitFacts:
         leaking_groups=int((used.groupby("group")["split"].nunique() > 1).sum()),
         leaking_clusters=int((duplicates.groupby("cluster")["split"].nunique() > 1).sum()),
         quarantined={str(reason): int(n) for reason, n in quarantine["reason"].value_counts().items()},
+        leak_price=str(report.get("leak_price", {}).get("sentence", "")),
+        ledger=report.get("ledger", {}),
+        folds=int((report.get("folds") or {}).get("count", 0)),
     )
 
 
@@ -207,7 +217,7 @@ def _issue_lines(issues: pd.DataFrame) -> tuple[IssueLine, ...]:
         lines.append(
             IssueLine(
                 str(issue).replace("_", " "), str(severity), _SEVERITIES.get(str(severity), str(severity)),
-                int(rows["image_id"].nunique()), str(first["path"]), str(first["evidence"]),
+                int(rows["path"].nunique()), str(first["path"]), str(first["evidence"]),
             )
         )  # fmt: skip
     return tuple(sorted(lines, key=lambda line: (order.get(line.severity, 9), -line.images, line.issue)))

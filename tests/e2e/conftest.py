@@ -54,6 +54,11 @@ class Project:
             cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path},
         )  # fmt: skip
 
+    def initialise(self) -> None:
+        """Let plain `dvc …` work here, where there is no git."""
+        done = self.dvc("config", "--local", "core.no_scm", "true")
+        assert done.returncode == 0, done.stderr
+
     def kill_when(self, reached: Callable[[], bool], timeout_s: float = 400) -> None:
         """Start `automl-cnn run` and `kill -9` everything of it as soon as `reached` says so."""
         with (self.folder / "killed.log").open("ab") as log:
@@ -69,6 +74,11 @@ class Project:
                 time.sleep(0.05)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def stages_run(printed: str) -> list[str]:
+    """Names of the stages that DVC says it ran, or would run."""
+    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
 
 
 def copy_project(folder: Path) -> Project:

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project
+from conftest import Project, stages_run
 
 from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_table
 from automl_cnn.litert import LiteModel
@@ -25,11 +25,6 @@ def trials_logged(project: Project) -> list[dict[str, object]]:
     logs = list((project.folder / ".automl-cnn" / "search").glob("*.jsonl"))
     lines = [line for log in logs for line in log.read_text().splitlines(keepends=True)]
     return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def stages_run(printed: str) -> list[str]:
-    """Names of the stages that DVC says it ran, or would run."""
-    return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
 
 
 @pytest.fixture(scope="module")
