@@ -35,7 +35,8 @@ from automl_cnn.features.cache import FeatureRequest, read_features, write_featu
 BACKBONE, SIZE_PX, FOLDS, FOLD_SEED = "efficientnet-lite0", 224, 5, 1
 SEEDS = (1, 2, 3)
 SMALL_IMAGES, SMALL_SEEDS = 500, (1, 2, 3)
-REGULARIZATIONS = (0.0003, 0.001, 0.003)  # C; cleanlab is given the one that is most accurate on clean labels
+# C of the classifier that cleanlab is given: on noise seed 101 its scores are better with it than with .0003 or .003.
+REGULARIZATION = 0.001
 CONDITIONS = [(kind, rate) for kind in ("uniform", "confused") for rate in (0.05, 0.10, 0.20)]
 AT_LEAST = dict(zip(CONDITIONS, (0.91, 0.94, 0.96, 0.77, 0.83, 0.88), strict=True))
 GROUP_COLUMNS = {"clothing": "sender_id", "magnetic-tile": "group", "elpv": None}
@@ -91,12 +92,11 @@ def compare(
     precision: dict[str, dict[tuple[str, float], list[float]]] = {}
     estimates, inside, seconds = [], [], []
     for labelled, seeds in trials:
-        clean, c = best_logistic(labelled)
-        confused = most_confused(clean, labelled.classes)
+        confused = most_confused(logistic(labelled, labelled.classes), labelled.classes)
         for condition in CONDITIONS:
             for seed in seeds:
                 labels, flipped = inject(labelled.classes, *condition, seed, confused)
-                scores = cleanlab_scores(labels, logistic(labelled, labels, c))
+                scores = cleanlab_scores(labels, logistic(labelled, labels))
                 start = time.perf_counter()
                 scores["ours"], report, chosen = ours(labelled, labels)
                 seconds.append(time.perf_counter() - start)
@@ -155,7 +155,7 @@ def cleanlab_scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64
     }
 
 
-def logistic(labelled: LabelledSet, labels: NDArray[np.int64], c: float) -> NDArray[np.float64]:
+def logistic(labelled: LabelledSet, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Out-of-fold probabilities of a logistic regression: the folds and principal components of the audit."""
     components = principal_components(labelled.embeddings, 256)
     fold_of = grouped_folds(labels, labelled.groups, FOLDS, FOLD_SEED)
@@ -163,16 +163,9 @@ def logistic(labelled: LabelledSet, labels: NDArray[np.int64], c: float) -> NDAr
     with threadpool_limits(1):
         for fold in range(FOLDS):
             train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-            model = LogisticRegression(C=c, max_iter=500, tol=1e-3).fit(components[train], labels[train])
+            model = LogisticRegression(C=REGULARIZATION, max_iter=500, tol=1e-3).fit(components[train], labels[train])
             probabilities[np.ix_(test, model.classes_)] = model.predict_proba(components[test])
     return probabilities
-
-
-def best_logistic(labelled: LabelledSet) -> tuple[NDArray[np.float64], float]:
-    """Probabilities on clean labels, and the C with the lowest log loss there: cleanlab is given a good classifier."""
-    rows = np.arange(len(labelled.classes))
-    tried = [(logistic(labelled, labelled.classes, c), c) for c in REGULARIZATIONS]
-    return max(tried, key=lambda pair: np.log(np.maximum(pair[0][rows, labelled.classes], 1e-6)).mean())
 
 
 def most_confused(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
