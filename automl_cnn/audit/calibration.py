@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import softmax
 
 _OFFSET_PENALTY = 5e-4
 _SLOPES = (0.1, 50.0)
+_SLOPE_DAMPING = 1e-9  # where all scores are alike no slope is better than another
+_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of a step, the first that lowers the loss
+_FLAT = 1e-10  # promised gain at which the search ends
 
 
 def calibrate(scores: NDArray[np.float64], given: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -25,36 +27,71 @@ def calibrate(scores: NDArray[np.float64], given: NDArray[np.int64]) -> NDArray[
 
 
 def fit_slope(
-    scores: NDArray[np.float64], beliefs: NDArray[np.float64], start: NDArray[np.float64], steps: int = 100
+    scores: NDArray[np.float64], beliefs: NDArray[np.float64], start: NDArray[np.float64], steps: int = 50
 ) -> NDArray[np.float64]:
-    """Slope and offsets with the smallest cross-entropy to `beliefs`.
+    """Slope and offsets with the smallest cross-entropy to `beliefs`, by Newton's method.
+
+    The loss is convex in 1 + K unknowns, whose second derivatives cost no more than the first: two or three steps do
+    what ten of L-BFGS did.
 
     Args:
         scores: float64 [n, K].
         beliefs: float64 [n, K], probabilities of each class; rows add up to 1.
         start: float64 [1 + K], slope and offsets to begin with.
-        steps: of L-BFGS at most.
+        steps: at most.
     Returns:
-        float64 [1 + K]: the slope, then an offset a class.
+        float64 [1 + K]: the slope, 0.1 to 50, then an offset a class.
     """
-    images = len(scores)
+    parameters = start.copy()
+    loss, probabilities = _cross_entropy(scores, beliefs, parameters)
+    for _ in range(steps):
+        gradient, curvature = _derivatives(scores, beliefs, probabilities, parameters)
+        change = np.linalg.solve(curvature, gradient)
+        if float(gradient @ change) < _FLAT:
+            break
+        for length in _LENGTHS:
+            tried = parameters - length * change
+            tried[0] = np.clip(tried[0], *_SLOPES)
+            tried_loss, tried_probabilities = _cross_entropy(scores, beliefs, tried)
+            if tried_loss < loss:
+                break
+        else:
+            break
+        parameters, loss, probabilities = tried, tried_loss, tried_probabilities
+    return parameters
 
-    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        logits = parameters[0] * scores + parameters[1:]
-        top = logits.max(axis=1, keepdims=True)
-        powers = np.exp(logits - top)
-        total = powers.sum(axis=1, keepdims=True)
-        entropy = (np.log(total) + top).sum() - (beliefs * logits).sum()
-        error = powers / total - beliefs
-        gradient = np.r_[(error * scores).sum(), error.sum(axis=0)] / images
-        gradient[1:] += 2 * _OFFSET_PENALTY * parameters[1:]
-        return float(entropy) / images + _OFFSET_PENALTY * float(parameters[1:] @ parameters[1:]), gradient
 
-    bounds = [_SLOPES] + [(None, None)] * scores.shape[1]
-    fitted: NDArray[np.float64] = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}
-    ).x
-    return fitted
+def _cross_entropy(
+    scores: NDArray[np.float64], beliefs: NDArray[np.float64], parameters: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """The loss with its penalty, and the probabilities float64 [n, K]."""
+    logits = parameters[0] * scores + parameters[1:]
+    logits -= logits.max(axis=1, keepdims=True)
+    powers = np.exp(logits)
+    total = powers.sum(axis=1, keepdims=True)
+    entropy = (float(np.log(total).sum()) - float((beliefs * logits).sum())) / len(scores)
+    return entropy + _OFFSET_PENALTY * float(parameters[1:] @ parameters[1:]), powers / total
+
+
+def _derivatives(
+    scores: NDArray[np.float64],
+    beliefs: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    parameters: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """First and second derivatives of the loss: float64 [1 + K] and [1 + K, 1 + K]."""
+    images, classes = scores.shape
+    error = probabilities - beliefs
+    gradient = np.r_[float((error * scores).sum()), error.sum(axis=0)] / images
+    gradient[1:] += 2 * _OFFSET_PENALTY * parameters[1:]
+    weighted = probabilities * scores
+    centre = weighted.sum(axis=1, keepdims=True)
+    curvature = np.empty((1 + classes, 1 + classes))
+    curvature[0, 0] = float((weighted * scores).sum() - np.square(centre).sum()) / images + _SLOPE_DAMPING
+    curvature[0, 1:] = curvature[1:, 0] = (weighted - probabilities * centre).sum(axis=0) / images
+    curvature[1:, 1:] = -(probabilities.T @ probabilities) / images
+    curvature[1:, 1:] += np.diag(probabilities.mean(axis=0) + 2 * _OFFSET_PENALTY)
+    return gradient, curvature
 
 
 def apply_slope(scores: NDArray[np.float64], parameters: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -94,7 +94,7 @@ def _learn(
     model = _believe(apply_slope(scores, slopes), transition, given)
     for _ in range(rounds):
         transition = _learn_transition(model.belief, given, lowest_rate, total_rate)
-        slopes = fit_slope(scores, model.belief, slopes, steps=10)
+        slopes = fit_slope(scores, model.belief, slopes, steps=3)
         before, model = model.belief, _believe(apply_slope(scores, slopes), transition, given)
         if np.abs(model.belief - before).sum(axis=1).mean() < _STILL:
             break
