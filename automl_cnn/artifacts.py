@@ -60,6 +60,11 @@ class Files:
         return self.root / "features"
 
     @property
+    def embeddings(self) -> Path:
+        """What audit and split see of the images: <backbone>/base.npy, at audit.input_size_px."""
+        return self.root / "embeddings"
+
+    @property
     def audit(self) -> Path:
         return self.root / "audit"
 

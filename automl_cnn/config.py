@@ -67,6 +67,7 @@ class AuditParams(Section):
     """What counts as a fault of the data."""
 
     backbones: list[str] = ["efficientnet-lite0"]
+    input_size_px: Pixels | None = None
     decisions: str = "decisions.csv"
     phash_distance: Annotated[int, Field(ge=0, le=32)] = 6
     embedding_similarity: Annotated[float, Field(gt=0, le=1)] = 0.90
@@ -241,11 +242,12 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
         params = Params.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_explain(dict(problem)) for problem in error.errors()]) from None
-    if (params.search.input_size_px or 0) > params.data.working_size_px:
-        raise _problem(
-            "search.input_size_px", f"at most data.working_size_px, {params.data.working_size_px}",
-            str(params.search.input_size_px), "Lower it, or raise data.working_size_px.",
-        )  # fmt: skip
+    for where, size_px in (("search", params.search.input_size_px), ("audit", params.audit.input_size_px)):
+        if (size_px or 0) > params.data.working_size_px:
+            raise _problem(
+                f"{where}.input_size_px", f"at most data.working_size_px, {params.data.working_size_px}",
+                str(size_px), "Lower it, or raise data.working_size_px.",
+            )  # fmt: skip
     return params
 
 

@@ -33,7 +33,7 @@ from automl_cnn.data.store import ImageStore
 from automl_cnn.features.cache import FeatureRequest, write_features
 
 SEED = 1
-BACKBONE, INPUT_PX = "efficientnet-lite0", 160
+BACKBONE, INPUT_PX = "efficientnet-lite0", 224
 SOURCES = {"clothing": 250, "magnetic-tile": 150, "ELPV": 150}
 TARGETS = dict.fromkeys(("jpeg", "resize", "crop", "brightness", "grey", "flip", "turn90"), 0.95) | {"turn5": 0.85}
 FALSE_PAIRS = 1e-5

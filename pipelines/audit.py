@@ -12,7 +12,7 @@ from automl_cnn.stage import Stage, run_stage
 
 def main(stage: Stage) -> None:
     files = stage.files
-    stored = [files.features / name / "base.npy" for name in stage.params.audit.backbones]
+    stored = [files.embeddings / name / "base.npy" for name in stage.params.audit.backbones]
     ingested = Ingested(
         manifest=read_table(files.manifest, MANIFEST),
         scanned=read_table(files.scan_issues, ISSUES),

@@ -1,4 +1,6 @@
-"""Frozen-backbone features for the audit and the search."""
+"""Frozen-backbone features: one view of each image for the audit, the views that training needs for the search."""
+
+from pathlib import Path
 
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.cache import FeatureRequest, write_features
@@ -6,14 +8,18 @@ from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    search = stage.params.search
-    store = ImageStore.open(stage.files.images)
-    for backbone in dict.fromkeys([*stage.params.audit.backbones, *search.backbones]):
-        policies = tuple(search.augmentations or ()) if backbone in search.backbones else ()
-        request = FeatureRequest(backbone, search.input_size_px or store.size_px, policies)
-        folder = stage.files.features / backbone
-        computed = write_features(request, store, folder, stage.cache, search.weights_dir, stage.progress)
-        print(f"{backbone}: {len(store):,} images at {request.input_size_px} px, {computed:,} feature vectors computed")
+    search, audit, files = stage.params.search, stage.params.audit, stage.files
+    store = ImageStore.open(files.images)
+
+    def write(backbone: str, size_px: int, policies: tuple[str, ...], folder: Path) -> None:
+        request = FeatureRequest(backbone, size_px, policies)
+        computed = write_features(request, store, folder / backbone, stage.cache, search.weights_dir, stage.progress)
+        print(f"{backbone}: {len(store):,} images at {size_px} px, {computed:,} feature vectors computed")
+
+    for backbone in dict.fromkeys(audit.backbones):
+        write(backbone, audit.input_size_px or store.size_px, (), files.embeddings)
+    for backbone in dict.fromkeys(search.backbones):
+        write(backbone, search.input_size_px or store.size_px, tuple(search.augmentations or ()), files.features)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from automl_cnn.stage import Stage, run_stage
 
 def main(stage: Stage) -> None:
     files, params = stage.files, stage.params
-    stored = [files.features / name / "base.npy" for name in params.audit.backbones]
+    stored = [files.embeddings / name / "base.npy" for name in params.audit.backbones]
     manifest = read_table(files.manifest, MANIFEST)
     duplicates, groups, joins = (
         read_table(files.audit / f"{table.name}.parquet", table) for table in (DUPLICATES, GROUPS, JOINS)

@@ -60,7 +60,7 @@ class Examination:
     Attributes:
         tables: ISSUES, PROPERTIES, LABELS, DUPLICATES, GROUPS and JOINS.
         summary: what audit/summary.json holds.
-        problems: every line of decisions.csv that is not applied.
+        problems: every line of decisions.csv that is not applied, in their order.
     """
 
     tables: tuple[tuple[Table, pd.DataFrame], ...]
@@ -98,7 +98,7 @@ def examine(ingested: Ingested, params: Params, page: Path, progress: Progress =
         find_file_issues(decided, properties, ingested.scanned, params.audit.thresholds),
         duplicate_issues(duplicates, len(usable)) + label_issues(labels),
     )
-    problems = (*ingested.problems, *unfit, *resolved.problems)
+    problems = tuple(sorted([*ingested.problems, *unfit, *resolved.problems], key=lambda problem: problem.line))
     review = prepare_review(
         page, decided, issues, labels, duplicates, decisions, problems, ingested.sides, store, progress
     )

@@ -79,7 +79,7 @@ def prepare(root: Path, contents: list[tuple[str, bytes]], decisions: str = "") 
     (root / "given.csv").write_text(decisions)
     write_decisions(files.decisions, read_decisions(root / "given.csv"))
     for backbone in ("one", "two"):
-        folder = files.features / backbone
+        folder = files.embeddings / backbone
         folder.mkdir(parents=True)
         rng = np.random.default_rng(1)
         np.save(folder / "base.npy", rng.normal(size=(len(store), 16)).astype(np.float16))
@@ -113,7 +113,7 @@ def test_audit_and_split_take_broken_excluded_and_doubled_files_to_the_end(tmp_p
     groups = read_table(files.audit / "groups.parquet", artifacts.GROUPS).set_index("image_id")["group"]
     assert groups[manifest["image_id"][1]] == groups[manifest["image_id"][30]]
 
-    run_stage_script("split", tmp_path, {})
+    run_stage_script("split", tmp_path, {"audit": {"backbones": ["one", "two"]}})
     splits = pd.read_parquet(files.split / "splits.parquet").set_index("path")
     assert splits.loc["a/0004.png", "reason"] == "excluded by a reviewer"
     assert splits.loc["a/0031.png", ["split", "reason"]].tolist() == ["quarantine", "broken: empty"]

@@ -56,7 +56,7 @@ def audited(project: Path, decisions: str = "") -> Files:
     shown = np.where(number < 2, 1 - number % 2, number % 2)
     embeddings = np.random.default_rng(2).normal(size=(len(manifest), 16)).astype(np.float32)
     embeddings[:, 0] += 8 * shown
-    folder = files.features / "efficientnet-lite0"
+    folder = files.embeddings / "efficientnet-lite0"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "base.npy", embeddings[np.argsort(manifest["store_row"].to_numpy())])
     return run_stage("audit", project)

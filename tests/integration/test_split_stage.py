@@ -57,7 +57,7 @@ def write_inputs(files: Files, images: int) -> None:
     for table, frame in ((DUPLICATES, duplicates), (GROUPS, groups.table), (JOINS, groups.joins)):
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     write_decisions(files.decisions, read_decisions(Path("no-decisions.csv")))
-    embeddings = files.features / "efficientnet-lite0" / "base.npy"
+    embeddings = files.embeddings / "efficientnet-lite0" / "base.npy"
     embeddings.parent.mkdir(parents=True, exist_ok=True)
     np.save(embeddings, np.random.default_rng(1).normal(size=(images, 8)).astype(np.float16))
 
