@@ -83,8 +83,9 @@ def choose(state: State) -> tuple[str, str, str, str, str | None]:
     """An image to relabel, its new label, one to exclude, the most suspected one, one of a cluster or None."""
     clustered = state.duplicates[~state.duplicates["label_conflict"]]
     alone = state.splits[~state.splits.index.isin(state.duplicates.index)]
-    suspected = state.labels[state.labels["flagged"] & state.labels.index.isin(alone.index)]
-    relabelled, kept = suspected.index[:2]
+    ranked = state.labels[state.labels.index.isin(alone.index)]
+    kept = ranked.index[ranked["flagged"]][0]
+    relabelled = ranked.index.drop(kept)[0]
     others = alone.index.difference([relabelled, kept])
     excluded = alone.loc[others][alone.loc[others, "split"] == "validation"].index[0]
     new_label = state.labels.loc[relabelled, "suggested_label"]
