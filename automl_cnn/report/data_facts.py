@@ -8,6 +8,7 @@ import pandas as pd
 
 from automl_cnn.artifacts import DUPLICATES, ISSUES, LABELS, MANIFEST, SPLITS, Files, read_json, read_table
 from automl_cnn.config import Params
+from automl_cnn.report.label_facts import LabelFacts, read_label_facts
 from automl_cnn.report.thumbnails import Picture, Thumbnails
 
 SAMPLES, SAMPLES_A_CLASS = 24, 6
@@ -62,6 +63,7 @@ class FaultFacts:
         cluster_pictures: a few of the clusters, those with conflicts first.
         checked: images whose label was checked; `suspected` of them look wrong.
         suspects: the most suspicious.
+        labels: the state of the labels as a whole; None where none could be judged.
         decisions: the reviewer's verdicts by kind.
         warnings: the audit's own sentences.
     """
@@ -74,6 +76,7 @@ class FaultFacts:
     checked: int
     suspected: int
     suspects: tuple[Picture, ...]
+    labels: LabelFacts | None
     decisions: dict[str, int]
     warnings: tuple[str, ...]
 
@@ -160,6 +163,7 @@ def read_faults(files: Files, thumbnails: Thumbnails) -> FaultFacts:
         checked=int(labels["score"].notna().sum()),  # a label that no other group bears cannot be judged
         suspected=len(flagged),
         suspects=tuple(suspects),
+        labels=read_label_facts(summary),
         decisions=_count_decisions(files),
         warnings=tuple(str(warning) for warning in summary.get("warnings", [])),
     )

@@ -195,7 +195,8 @@ def _tell(random: float, grouped: float, low: float, high: float, images: int, g
     if low > 0:
         said = f"A random split would have overstated accuracy by about {points:.1f} points"
     else:
-        said = f"A random split would not have overstated accuracy measurably: {points:+.1f} points"
+        # adding 0 makes of −0.0 a 0.0
+        said = f"A random split would not have overstated accuracy measurably: {round(points, 1) + 0:.1f} points"
     sentence = f"{said} (95 % interval {low:.1f} to {high:.1f}): {between}."
     return LeakPrice(
         round(points, 2), round(low, 2), round(high, 2), round(random, 4), round(grouped, 4), images, groups, REPEATS,

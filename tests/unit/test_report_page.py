@@ -200,3 +200,15 @@ def test_a_missing_artifact_is_named_and_the_old_report_stays(finished: Run, tmp
     with pytest.raises(ArtifactError, match=r"trials\.parquet"):
         write_report(params, copy)
     assert (copy.report / "report.html").exists()
+
+
+def test_it_says_how_many_labels_are_wrong_how_many_to_look_at_and_what_a_random_split_would_have_cost(
+    page: Page,
+) -> None:
+    text = " ".join(page.text.split())
+    assert "Estimated share of wrong labels: 8.3 % (2.1 to 20.0 %)" in text
+    assert (
+        "Worth a look: the first 5 images of the ranking, of which 80 % should be wrong, 90 % of all that are." in text
+    )
+    assert "mistaken most for" in text
+    assert "overstated accuracy by about 3.1 points" in text
