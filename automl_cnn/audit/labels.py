@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from automl_cnn.artifacts import LABELS
 from automl_cnn.audit.ensemble import LabelEnsemble
 from automl_cnn.audit.folds import seen_elsewhere
-from automl_cnn.audit.health import FLAG_FROM, label_report
+from automl_cnn.audit.health import label_report, worth_a_look
 from automl_cnn.audit.neighbours import nearest_of_other_groups
 from automl_cnn.audit.noise import NoiseModel, fit_noise
 from automl_cnn.audit.second_opinion import cleanlab_scores, require_cleanlab
@@ -161,7 +161,7 @@ def _judge(
         "p_given": np.round(model.clean[rows, own], 6),
         "p_suggested": np.round(model.clean[rows, suggested], 6),
         "score": np.round(np.log(np.maximum(wrong, _SMALLEST)) - np.log(right), 6),
-        "flagged": np.round(wrong, 6) >= FLAG_FROM,
+        "flagged": worth_a_look(model, own),
         "p_wrong": np.round(wrong, 6),
     }
     table = table.copy()

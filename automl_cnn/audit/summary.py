@@ -45,10 +45,12 @@ def duplicate_issues(duplicates: pd.DataFrame, images: int) -> list[dict[str, An
 
 def label_issues(labels: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of ISSUES for flagged labels."""
+    flagged = labels[labels["flagged"]]
+    threshold = min([FLAG_SCORE, *flagged["score"].tolist()])
     return [
         issue_row(row, "suspect_label", "warn", f"labelled {row['label']}, looks like {row['suggested_label']} "
-                  f"({row['p_suggested']:.0%} against {row['p_given']:.0%})", row["score"], FLAG_SCORE)
-        for row in labels[labels["flagged"]].to_dict("records")
+                  f"({row['p_suggested']:.0%} against {row['p_given']:.0%})", row["score"], threshold)
+        for row in flagged.to_dict("records")
     ]  # fmt: skip
 
 

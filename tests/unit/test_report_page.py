@@ -208,7 +208,7 @@ def test_it_says_how_many_labels_are_wrong_how_many_to_look_at_and_what_a_random
     text = " ".join(page.text.split())
     assert "Estimated share of wrong labels: 8.3 % (2.1 to 20.0 %)" in text
     assert (
-        "Worth a look: the first 5 images of the ranking, of which 80 % should be wrong, 90 % of all that are." in text
+        "Worth a look: 5 images at the top of the ranking, of which 80 % should be wrong, 90 % of all that are." in text
     )
     assert "mistaken most for" in text
     assert "overstated accuracy by about 3.1 points" in text
