@@ -34,12 +34,13 @@ def share_column(manifest: pd.DataFrame, column: str) -> Shared:
 
 
 def share_folder(manifest: pd.DataFrame) -> Shared:
-    """Images of one parent folder; not those directly in the root or in the folder that only names their class."""
+    """Images of one parent folder; not those directly in the root or in the folder that only names their class.
+
+    An image that a reviewer has relabelled still lies in the folder of the class that it was given.
+    """
     parents = [path.rpartition("/")[0] for path in manifest["path"].tolist()]
-    named = [
-        parent if parent not in ("", label) else None
-        for parent, label in zip(parents, manifest["label"].tolist(), strict=True)
-    ]
+    given = manifest["given_label" if "given_label" in manifest else "label"].tolist()
+    named = [parent if parent not in ("", label) else None for parent, label in zip(parents, given, strict=True)]
     return share_equal("folder", pd.Series(named, dtype="str"))
 
 

@@ -49,6 +49,12 @@ def test_a_folder_below_the_class_is_a_group_and_the_class_folder_is_not() -> No
     assert build_groups(frame, clusters(), ["folder"]).table["group"].tolist() == ["i0", "i0", "i2", "i3", "i4"]
 
 
+def test_images_relabelled_out_of_a_class_are_not_joined_by_its_folder() -> None:
+    frame = manifest(["a/0.png", "a/1.png", "a/2.png", "b/p/3.png", "b/p/4.png"])
+    frame = frame.assign(given_label=frame["label"], label=["a", "b", "b", "b", "a"])
+    assert build_groups(frame, clusters(), ["folder"]).table["group"].tolist() == ["i0", "i1", "i2", "i3", "i3"]
+
+
 def test_in_a_csv_set_the_parent_folder_is_a_group() -> None:
     frame = manifest(["p1/0.png", "p1/1.png", "p2/2.png", "3.png"]).assign(label=["cat", "dog", "cat", "dog"])
     assert build_groups(frame, clusters(), ["folder"]).table["group"].tolist() == ["i0", "i0", "i2", "i3"]
