@@ -4,7 +4,6 @@ from automl_cnn.artifacts import ISSUES, MANIFEST, read_table, write_json, write
 from automl_cnn.audit.decisions import read_decisions
 from automl_cnn.audit.embeddings import join_embeddings
 from automl_cnn.audit.problems import read_problems
-from automl_cnn.audit.settled import read_sides
 from automl_cnn.curate.examine import Ingested, examine
 from automl_cnn.data.store import ImageStore
 from automl_cnn.stage import Stage, run_stage
@@ -20,7 +19,6 @@ def main(stage: Stage) -> None:
         problems=read_problems(files.decision_problems),
         store=ImageStore.open(files.images),
         embed=lambda usable: join_embeddings(stored, usable),
-        sides=read_sides(files),
     )
     found = examine(ingested, stage.params, files.audit / "review.html", stage.progress)
     for table, frame in found.tables:

@@ -11,12 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl_cnn.audit.decisions import Decisions
+from automl_cnn.audit.settled import relabels_of_test
 from automl_cnn.audit.verdicts import apply_decisions, apply_to_duplicates
 from automl_cnn.config import SplitParams
 from automl_cnn.progress import Progress, silent
 from automl_cnn.split.assign import split_images
 from automl_cnn.split.leak_price import measure_leak_price
 from automl_cnn.split.ledger import extend_ledger, find_stand
+
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,25 @@ def divide(
         lambda rows: embed(decided[inside].iloc[rows]),
         developed["label"].to_numpy(np.object_), developed["group"].to_numpy(np.object_), params.seed, progress,
     )  # fmt: skip
-    report = {**split.report, "ledger": stand.report(split.table), "leak_price": asdict(price)}
+    side_of = dict(zip(decided["sha256"].tolist(), split.table["split"].tolist(), strict=True))
+    warnings = _warnings(relabels_of_test(decided, side_of))
+    report = {
+        **split.report, "ledger": stand.report(split.table), "leak_price": asdict(price), "warnings": warnings,
+    }  # fmt: skip
     sizes = ", ".join(f"{name} {count:,}" for name, count in report["images"].items())
     return Division(
         table=split.table,
         report=report,
         ledger=extend_ledger(ledger, decided, split.table["split"].tolist()),
         lines=(
-            *stand.lines(), f"{sizes}; {report['groups']:,} groups, {report['leaks']} on two sides", price.sentence,
+            *stand.lines(), *warnings, f"{sizes}; {report['groups']:,} groups, {report['leaks']} on two sides", price.sentence,
         ),
     )  # fmt: skip
+
+
+def _warnings(relabelled: list[str]) -> list[str]:
+    """What may spoil a comparison with earlier runs, a sentence each."""
+    if not relabelled:
+        return []
+    some = ", ".join(relabelled[:_NAMED]) + (" …" if len(relabelled) > _NAMED else "")
+    return [f"A reviewer changed the labels of {len(relabelled):,} test images, and so what is measured: {some}."]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,6 @@ class Ingested:
         problems: its lines that could not be read.
         store: the decoded images.
         embed: gives the embeddings of manifest rows with status ok, float [n, d].
-        sides: side of each image of an earlier split, by image_id; empty before the first.
     """
 
     manifest: pd.DataFrame
@@ -50,7 +49,6 @@ class Ingested:
     problems: Sequence[Problem]
     store: ImageStore
     embed: Callable[[pd.DataFrame], NDArray[np.floating]]
-    sides: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -99,9 +97,8 @@ def examine(ingested: Ingested, params: Params, page: Path, progress: Progress =
         duplicate_issues(duplicates, len(usable)) + label_issues(labels),
     )
     problems = tuple(sorted([*ingested.problems, *unfit, *resolved.problems], key=lambda problem: problem.line))
-    review = prepare_review(
-        page, decided, issues, labels, duplicates, decisions, problems, ingested.sides, store, progress
-    )
+    # without the sides of an earlier split: what a later stage wrote is no input of this one
+    review = prepare_review(page, decided, issues, labels, duplicates, decisions, problems, {}, store, progress)
     return Examination(
         tables=(
             (ISSUES, issues), (PROPERTIES, properties), (LABELS, labels), (DUPLICATES, duplicates),

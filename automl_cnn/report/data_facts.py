@@ -97,7 +97,7 @@ class SideLine:
 class SplitFacts:
     """How images were kept apart. Leaks are counted again here, on the tables as they are.
 
-    `leak_price` is one sentence; `ledger` counts by name: known, new, bridging, conflicts, moved; empty where not kept.
+    `leak_price` is one sentence, `warnings` are some; `ledger` counts by name: known, new, bridging, conflicts, moved; empty where not kept.
     """
 
     sides: tuple[SideLine, ...]
@@ -109,6 +109,7 @@ class SplitFacts:
     leaking_clusters: int
     quarantined: dict[str, int]
     leak_price: str
+    warnings: tuple[str, ...]
     ledger: dict[str, int]
     folds: int
 
@@ -203,6 +204,7 @@ def read_split(files: Files, params: Params) -> SplitFacts:
         leaking_clusters=int((duplicates.groupby("cluster")["split"].nunique() > 1).sum()),
         quarantined={str(reason): int(n) for reason, n in quarantine["reason"].value_counts().items()},
         leak_price=str(report.get("leak_price", {}).get("sentence", "")),
+        warnings=tuple(report.get("warnings", [])),
         ledger=report.get("ledger", {}),
         folds=int((report.get("folds") or {}).get("count", 0)),
     )
