@@ -92,7 +92,8 @@ def divide(
         report=report,
         ledger=extend_ledger(ledger, decided, split.table["split"].tolist()),
         lines=(
-            *stand.lines(), *warnings, f"{sizes}; {report['groups']:,} groups, {report['leaks']} on two sides", price.sentence,
+            *stand.lines(), *warnings,
+            f"{sizes}; {report['groups']:,} groups, {report['leaks']} on two sides", price.sentence,
         ),
     )  # fmt: skip
 

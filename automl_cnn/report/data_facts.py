@@ -97,7 +97,8 @@ class SideLine:
 class SplitFacts:
     """How images were kept apart. Leaks are counted again here, on the tables as they are.
 
-    `leak_price` is one sentence, `warnings` are some; `ledger` counts by name: known, new, bridging, conflicts, moved; empty where not kept.
+    `leak_price` is one sentence, `warnings` are some; `ledger` counts by name: known, new, bridging, conflicts, moved;
+    empty where it is not kept.
     """
 
     sides: tuple[SideLine, ...]
