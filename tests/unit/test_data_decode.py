@@ -294,6 +294,26 @@ def test_the_reason_says_what_is_wrong(content: bytes, status: str, says: str) -
     assert says in caught.value.reason
 
 
+@pytest.mark.parametrize("too_many", [1, 4, 54])
+def test_a_whole_bmp_whose_header_gives_a_wrong_size_is_read_and_a_cut_one_is_not(too_many: int) -> None:
+    whole = COMPRESSED["bmp"]
+    wrong = whole[:2] + struct.pack("<I", len(whole) + too_many) + whole[6:]
+    assert decoded(wrong).pixel_sha == decoded(whole).pixel_sha
+    for missing in (1, 4, 1000, len(wrong) - 60):
+        assert status_of(wrong[:-missing]) == "truncated"
+
+
+def test_a_run_length_coded_bmp_is_read_whole_or_not_at_all() -> None:
+    rows = b"\x10\x01\x00\x00" * 15 + b"\x10\x01\x00\x01"  # 16 rows of 16 pixels, the end of the picture last
+    palette = bytes(range(4)) * 256
+    info = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    start = 14 + len(info) + len(palette)
+    whole = struct.pack("<2sIHHI", b"BM", start + len(rows) + 3, 0, 0, start) + info + palette + rows
+    assert (decoded(whole).width, decoded(whole).height) == (16, 16)
+    for missing in (6, 30, 63):
+        assert status_of(whole[:-missing]) == "truncated"
+
+
 def test_trailing_bytes_after_a_whole_jpeg_are_harmless() -> None:
     assert decoded(COMPRESSED["jpeg"] + b"\xff\xda" * 50 + bytes(100)).width == 48
 
