@@ -17,7 +17,7 @@ COMPONENTS = 256  # principal components kept of the standardised embeddings
 # magnetic-tile; C = .01 gives .810 and .763, C = .1 .781 and .753, C = .001 .800 and .757. A laxer probe remembers more
 # and makes the price higher: on magnetic-tile 19 points at .1, 15 at .01, 12 at .003, 8 at .001.
 REGULARIZATION = 0.003
-LARGEST = 4000  # images; of more, whole groups are drawn, so that the price takes seconds whatever the size
+LARGEST = 4000  # images; of more, groups are drawn, so that the price takes seconds whatever the size
 Embed = Callable[[NDArray[np.intp]], NDArray[np.floating]]
 _RESAMPLES, _CONFIDENCE = 1000, 0.95
 
@@ -97,11 +97,20 @@ def measure_leak_price(
 
 
 def _draw_groups(group_of: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Whole groups in random order until there are enough images; the rows of what was drawn."""
-    names, sizes = np.unique(group_of, return_counts=True)
-    order = rng.permutation(len(names))
-    enough = max(int(np.searchsorted(np.cumsum(sizes[order]), LARGEST, side="right")), 2)
-    return np.flatnonzero(np.isin(group_of, names[order[:enough]]))
+    """Groups in random order as long as they fit; the rows of what was drawn, at most LARGEST.
+
+    A group that is larger than half of that is thinned to half, so that there are always two.
+    """
+    shuffled = rng.permutation(len(group_of))
+    members = shuffled[np.argsort(group_of[shuffled], kind="stable")]
+    _, starts, sizes = np.unique(group_of[members], return_index=True, return_counts=True)
+    sizes = np.minimum(sizes, LARGEST // 2)
+    drawn, left = [], LARGEST
+    for number in rng.permutation(len(sizes)).tolist():
+        if sizes[number] <= left:
+            left -= int(sizes[number])
+            drawn.append(members[starts[number] : starts[number] + sizes[number]])
+    return np.sort(np.concatenate(drawn))
 
 
 def _reduce(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:

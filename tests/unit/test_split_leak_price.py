@@ -67,3 +67,16 @@ def test_of_a_large_set_whole_groups_are_drawn() -> None:
         values.__getitem__, rng.choice(["a", "b"], len(group)).astype(object), group.astype(object), 1
     )
     assert found.images == 2 * found.groups == LARGEST
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"), [([LARGEST + 500] + [20] * 50, 51), ([LARGEST - 10] * 2, 2), ([9 * LARGEST, 1], 2)]
+)
+def test_a_group_larger_than_what_is_drawn_is_thinned_and_hides_no_other(sizes: list[int], groups: int) -> None:
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    values, label = rng.normal(size=(len(group), 2)), rng.choice(["a", "b"], len(group)).astype(object)
+    for seed in (1, 2):
+        found = measure_leak_price(values.__getitem__, label, group.astype(object), seed)
+        assert found.groups == groups
+        assert LARGEST / 2 < found.images <= LARGEST
