@@ -82,7 +82,7 @@ def divide(
         developed["label"].to_numpy(np.object_), developed["group"].to_numpy(np.object_), params.seed, progress,
     )  # fmt: skip
     side_of = dict(zip(decided["sha256"].tolist(), split.table["split"].tolist(), strict=True))
-    warnings = _warnings(relabels_of_test(decided, side_of))
+    warnings = [*split.report["warnings"], *_warnings(relabels_of_test(decided, side_of))]
     report = {
         **split.report, "ledger": stand.report(split.table), "leak_price": asdict(price), "warnings": warnings,
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pandas as pd
 from automl_cnn.errors import SplitError
 from automl_cnn.split.coverage import cover_classes
 from automl_cnn.split.groups import group_images
-from automl_cnn.split.problem import make_problem
+from automl_cnn.split.problem import FREE, Sides, make_problem
 from automl_cnn.split.proof import SIDES
 from automl_cnn.split.sources import COPIES, REVIEWER
 from automl_cnn.split.tally import Tally, tally
@@ -105,6 +105,36 @@ def explain_entangled(
         f"({_groups_of(used, name)})",
         action="".join(offers),
     )  # fmt: skip
+
+
+def tell_missing(told: Tally, sides: Sides, fixed: Sides) -> list[str]:
+    """Classes that the ledger keeps off a side: a sentence each, with the reason and the ways out.
+
+    Args:
+        told: counts, groups by classes.
+        sides: int64 [groups], the side of each.
+        fixed: int64 [groups], the side on which it stood before; FREE where it is new.
+    """
+    sentences = []
+    for label, holds in zip(told.labels, (told.counts > 0).T, strict=True):
+        absent = [name for place, name in enumerate(SIDES) if not (holds & (sides == place)).any()]
+        if absent:
+            groups, stood = int(holds.sum()), fixed[holds & (fixed != FREE)]
+            where = ", ".join(f"{SIDES[place]} {int((stood == place).sum()):,}" for place in np.unique(stood))
+            old = f"stand where the ledger has them ({where})"
+            few = "too few or hold classes that pull them elsewhere"
+            if len(stood) == 0:
+                why = f"its {groups:,} groups are {few}"
+            elif len(stood) == groups:
+                why = f"its {groups:,} groups {old}"
+            else:
+                why = f"of its {groups:,} groups {len(stood):,} {old}; the others are {few}"
+            sentences.append(
+                f"Class {label} has no image in {' and '.join(absent)}: {why}. Add images of other groups, or split "
+                "anew with `automl-cnn resplit`."
+            )
+    more = len(sentences) - _CLASSES_SHOWN
+    return sentences[:_CLASSES_SHOWN] + ([f"So it is with {more:,} more classes."] if more > 0 else [])
 
 
 def _without_a_source(used: pd.DataFrame, needed: Sequence[str], relaxations: Relaxations) -> str:

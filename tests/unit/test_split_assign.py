@@ -144,6 +144,34 @@ def test_groups_that_stood_somewhere_stay_there(rows: list[tuple[str, str]], dat
     assert (table.groupby("group")["split"].nunique() == 1).all()
 
 
+def test_a_class_that_the_ledger_keeps_off_a_side_is_a_warning_that_says_why() -> None:
+    decided, groups = images([(label, f"{label}{n}") for label in "abc" for n in range(8)])
+    stood = {"a": ("train", "validation", "test"), "b": ("train", "train", "test"), "c": ("train",)}
+    group = dict(zip(groups["image_id"], groups["group"], strict=True))
+    earlier = {image: stood[name[0]][int(name[1]) % len(stood[name[0]])] for image, name in group.items()}
+    report = split_images(decided, groups, NO_DUPLICATES, SplitParams(), earlier).report
+    assert {(line["class"], line["split"]) for line in report["missing_classes"]} == {
+        ("b", "validation"), ("c", "validation"), ("c", "test"),
+    }  # fmt: skip
+    assert report["warnings"] == [
+        "Class b has no image in validation: its 8 groups stand where the ledger has them (train 6, test 2). "
+        "Add images of other groups, or split anew with `automl-cnn resplit`.",
+        "Class c has no image in validation and test: its 8 groups stand where the ledger has them (train 8). "
+        "Add images of other groups, or split anew with `automl-cnn resplit`.",
+    ]
+
+
+def test_new_groups_that_cannot_bring_a_class_to_every_side_are_told_from_old_ones() -> None:
+    decided, groups = images([("a", f"a{n}") for n in range(6)] + [("b", f"b{n}") for n in range(3)])
+    earlier = dict(zip(decided["image_id"], [*SIDES * 2, "train", "train"], strict=False))
+    (warning,) = split_images(decided, groups, NO_DUPLICATES, SplitParams(), earlier).report["warnings"]
+    assert "of its 3 groups 2 stand where the ledger has them (train 2); the others are too few" in warning
+
+
+def test_a_split_with_every_class_everywhere_has_no_warning() -> None:
+    assert split([(label, f"{label}{n}") for label in "ab" for n in range(9)]).report["warnings"] == []
+
+
 @settings(max_examples=4, deadline=None)
 @given(mixed_groups(), st.integers(2, 4))
 def test_folds_partition_train_and_validation_and_tear_no_group(rows: list[tuple[str, str]], folds: int) -> None:
