@@ -6,6 +6,7 @@ applied, each with its number in the reviewer's file.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import math
@@ -73,7 +74,7 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
     Returns:
         No rows where the file is absent or empty.
     Raises:
-        DataError: it cannot be read at all: not UTF-8, or without a header.
+        DataError: it cannot be read at all: UTF-16, or without a header.
     """
     lines = split_lines(_text(path))
     while lines and not lines[0].strip():
@@ -81,7 +82,7 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
     if not lines:
         return Decisions(_frame([], [], []))
     delimiter = ";" if ";" in lines[0] and "," not in lines[0] else ","  # as spreadsheets write it in half of Europe
-    names = _header(path, lines[0], delimiter)
+    names = _header(path, _in_utf8(lines[0]), delimiter)
     own = [name for name in names if name and name not in (*COLUMNS, _LINE)]
     rows: list[dict[str, str]] = []
     places: list[int] = []
@@ -92,12 +93,12 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         cells = [unguard(cell.replace("\r\n", "\n").strip()) for cell in record.cells]
         row = dict.fromkeys((*COLUMNS, *own), "") | dict(zip(names, cells, strict=False))
         row["sha256"] = row["sha256"].lower()
-        fault = record.fault or _wrong_cells(cells, len(names)) or _wrong_value(row)
+        fault = record.fault or _wrong_cells(cells, len(names)) or _wrong_bytes(row) or _wrong_value(row)
         line = int(row[_LINE]) if checked and row.get(_LINE, "").isdigit() else at + 1
         if not any(cells) and not record.fault:
             at += record.lines
         elif fault:
-            problems.append(Problem(line, *fault, text=lines[at].rstrip("\r\n")))
+            problems.append(Problem(line, *fault, text=_in_utf8(lines[at].rstrip("\r\n"))))
             at += 1  # not record.lines: an unclosed quote may have swallowed good lines
         else:
             rows.append(row)
@@ -129,14 +130,29 @@ def _line(cells: list[str]) -> str:
 
 
 def _text(path: Path) -> str:
+    """What the file holds; bytes that are not UTF-8 as lone surrogates, so that they cost their own line alone."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(
-            str(path), expected="a CSV file in UTF-8", received=str(error), action="Save it again as CSV (UTF-8)."
+            str(path),
+            expected="a CSV file that can be read",
+            received=str(error),
+            action="Look at the path and its rights.",
         ) from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content.split(b"\n", 1)[0]:
+        raise DataError(
+            str(path), expected="a CSV file in UTF-8", received="UTF-16, as some spreadsheets save it",
+            action="Save it again as CSV (UTF-8).",
+        )  # fmt: skip
+    return content.decode("utf-8-sig", errors="surrogateescape")
+
+
+def _in_utf8(text: str) -> str:
+    """The text with \\xe9 for a byte that is not UTF-8."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _header(path: Path, line: str, delimiter: str) -> list[str]:
@@ -156,6 +172,14 @@ def _wrong_cells(cells: list[str], columns: int) -> tuple[str, str, str] | None:
         return None
     action = "Correct the line; a cell that holds a comma stands in double quotes."
     return f"{columns} cells, as in the first line", f"{len(cells)}", action
+
+
+def _wrong_bytes(row: Mapping[str, str]) -> tuple[str, str, str] | None:
+    for name, cell in row.items():
+        if (text := _in_utf8(cell)) != cell:
+            action = "The line is not applied; type the cell again and save the file as CSV (UTF-8)."
+            return "text in UTF-8", f"{name} in another encoding: '{_cut(text)}'", action
+    return None
 
 
 def _wrong_value(row: Mapping[str, str]) -> tuple[str, str, str] | None:
@@ -242,7 +266,11 @@ def _words(row: Mapping[str, str]) -> str:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _frame(rows: list[dict[str, str]], places: list[int], own: list[str]) -> pd.DataFrame:

@@ -153,11 +153,32 @@ def test_decisions_about_different_things_stand_together(tmp_path: Path) -> None
     assert decisions.problems == ()
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"hash,decision\nx,keep\n", b'sha256,"decision\n'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sha256,decision".encode("utf-16"),
+        "sha256,decision\n".encode("utf-16-be"),
+        b"hash,decision\nx,keep\n",
+        b'sha256,"decision\n',
+    ],
+)
 def test_only_a_file_that_cannot_be_read_at_all_stops(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "decisions.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"decisions\.csv"):
         read_decisions(tmp_path / "decisions.csv")
+
+
+def test_a_cell_of_another_encoding_costs_its_own_line_alone(tmp_path: Path) -> None:
+    lines = [f"{A},,keep,,,,,,,", f"{B},,exclude,,André,,,,,", f"{C},,relabel,café,,,,,,", f"{D},,keep,,,,two,,,"]
+    (tmp_path / "decisions.csv").write_bytes("\r\n".join([f"{HEADER},prénom", *lines]).encode("latin-1"))
+    decisions = read_decisions(tmp_path / "decisions.csv")
+    assert made(decisions) == [("a", "keep", ""), ("d", "keep", "")]
+    assert [problem.line for problem in decisions.problems] == [3, 4]
+    assert decisions.problems[0].received == r"reviewer in another encoding: 'Andr\xe9'"
+    assert decisions.problems[1].text == rf"{C},,relabel,caf\xe9,,,,,,"
+    write_decisions(tmp_path / "copy.csv", decisions)
+    write_problems(tmp_path / "problems.json", decisions.problems)
+    assert read_problems(tmp_path / "problems.json") == decisions.problems
 
 
 @pytest.mark.parametrize("start", ["\ufeff", ""])
