@@ -11,7 +11,7 @@ _BEGINS_A_DECISION = re.compile(r"\s*\"?[0-9a-fA-F]{64}\"?\s*[,;]")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 _LONGEST = 1000  # lines that one record may span: bounds the time that unclosed quotes cost
-_NUMBERS = ("score_seen", "line")
+_NUMBERS = ("score_seen", "_line")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ DECISIONS = ("keep", "relabel", "exclude", "keep_one", "merge_group", "split_gro
 NEW_CLASS = "new:"  # before a class that no image has yet
 SUSPECT_LABEL = "suspect_label"
 _REQUIRED = ("sha256", "decision")
-_LINE = "line"  # of the checked copy: where the decision stands in the reviewer's file
+LINE = "_line"  # of the checked copy: where the decision stands in the reviewer's file
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 70  # characters of what came
 
@@ -40,7 +40,7 @@ class Decisions:
     """What decisions.csv holds.
 
     Attributes:
-        table: `COLUMNS` and the reviewer's own columns as text, and `line` (int); one row a decision, in the order of
+        table: `COLUMNS` and the reviewer's own columns as text, and `_line` (int); one row a decision, in the order of
             their lines. No two of them contradict each other.
         problems: lines that cannot be applied.
     """
@@ -53,13 +53,17 @@ class Decisions:
 
     def rows(self) -> list[dict[str, str]]:
         """The decisions as plain dictionaries, in the order of their lines."""
-        columns = [name for name in self.table.columns if name != _LINE]
+        columns = [name for name in self.table.columns if name != LINE]
         cells = zip(*(self.table[name].tolist() for name in columns), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in cells]
 
+    def own_columns(self) -> list[str]:
+        """The columns that the reviewer added."""
+        return _own(self.table.columns)
+
     def lines(self) -> list[int]:
         """The line of every row of `rows`."""
-        return [int(line) for line in self.table[_LINE].tolist()]
+        return [int(line) for line in self.table[LINE].tolist()]
 
 
 def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
@@ -83,7 +87,7 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         return Decisions(_frame([], [], []))
     delimiter = ";" if ";" in lines[0] and "," not in lines[0] else ","  # as spreadsheets write it in half of Europe
     names = _header(path, _in_utf8(lines[0]), delimiter)
-    own = [name for name in names if name and name not in (*COLUMNS, _LINE)]
+    own = _own(names)
     rows: list[dict[str, str]] = []
     places: list[int] = []
     problems: list[Problem] = []
@@ -94,7 +98,7 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         row = dict.fromkeys((*COLUMNS, *own), "") | dict(zip(names, cells, strict=False))
         row["sha256"] = row["sha256"].lower()
         fault = record.fault or _wrong_cells(cells, len(names)) or _wrong_bytes(row) or _wrong_value(row)
-        line = int(row[_LINE]) if checked and row.get(_LINE, "").isdigit() else at + 1
+        line = int(row[LINE]) if checked and row.get(LINE, "").isdigit() else at + 1
         if not any(cells) and not record.fault:
             at += record.lines
         elif fault:
@@ -116,7 +120,7 @@ def write_decisions(path: Path, decisions: Decisions) -> None:
         path: usually `Files.decisions`; never the reviewer's own file.
         decisions: what `read_decisions` returned.
     """
-    table = decisions.table.sort_values(["sha256", "issue", _LINE])
+    table = decisions.table.sort_values(["sha256", "issue", LINE])
     lines = [_line([guard("", str(name)) for name in table.columns])]
     lines += [_line([guard(name, str(row[name])) for name in table.columns]) for row in table.to_dict("records")]
     with replacing(path) as temporary:
@@ -155,9 +159,13 @@ def _in_utf8(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
+def _own(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name and name not in (*COLUMNS, LINE)]
+
+
 def _header(path: Path, line: str, delimiter: str) -> list[str]:
     record = read_record([line], 0, delimiter)
-    names = [cell.strip() for cell in record.cells]
+    names = [unguard(cell.strip()) for cell in record.cells]
     absent = [name for name in _REQUIRED if name not in names]
     if absent or record.fault:
         raise DataError(
@@ -238,7 +246,7 @@ def _without_contradictions(rows: list[dict[str, str]], places: list[int]) -> tu
             f"{_words(rows[rival])} in line {stands} and {_words(row)} in line {line}, both for {row['sha256'][:12]}…"
         )
         action = f"Line {stands} stands, line {line} is not applied; remove the wrong one."
-        text = _line([guard(name, row[name]) for name in row if name not in (_LINE, "")])
+        text = _line([guard(name, row[name]) for name in row if name not in (LINE, "")])
         problems.append(Problem(line, "one decision about one image", received, action, text=text))
     return kept, problems
 
@@ -275,4 +283,4 @@ def _cut(text: str) -> str:
 
 def _frame(rows: list[dict[str, str]], places: list[int], own: list[str]) -> pd.DataFrame:
     columns = {name: pd.Series([row[name] for row in rows], dtype="str") for name in (*COLUMNS, *own)}
-    return pd.DataFrame(columns | {_LINE: pd.Series(places, dtype="int64")})
+    return pd.DataFrame(columns | {LINE: pd.Series(places, dtype="int64")})

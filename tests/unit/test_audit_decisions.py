@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from automl_cnn.audit.decisions import COLUMNS, Decisions, read_decisions, write_decisions
+from automl_cnn.audit.decisions import COLUMNS, LINE, Decisions, read_decisions, write_decisions
 from automl_cnn.audit.problems import read_problems, write_problems
 from automl_cnn.errors import DataError
 
@@ -57,7 +57,7 @@ def test_what_is_written_is_read_again_and_gives_the_same_bytes(tmp_path: Path, 
         for key, (issue, verdict, others, score, seen) in decided.items()
     }
     frame = pd.DataFrame([*given_rows.values()], columns=list(COLUMNS), dtype="str").assign(
-        line=range(2, 2 + len(decided))
+        **{LINE: range(2, 2 + len(decided))}
     )
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     write_decisions(first, Decisions(frame.sample(frac=1, random_state=1)))
@@ -70,7 +70,7 @@ def test_what_is_written_is_read_again_and_gives_the_same_bytes(tmp_path: Path, 
 
 def test_an_empty_copy_is_the_header_alone(tmp_path: Path) -> None:
     write_decisions(tmp_path / "copy.csv", read_decisions(tmp_path / "absent.csv"))
-    assert (tmp_path / "copy.csv").read_text() == f"{HEADER},line\n"
+    assert (tmp_path / "copy.csv").read_text() == f"{HEADER},{LINE}\n"
 
 
 def test_a_file_of_the_first_release_is_read(tmp_path: Path) -> None:
@@ -207,6 +207,18 @@ def test_no_cell_of_the_copy_is_a_formula_and_classes_keep_their_names(tmp_path:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
     assert [row["new_label"] for row in read_decisions(tmp_path / "copy.csv", checked=True).rows()] == names[:6]
+
+
+def test_a_reviewer_s_own_columns_keep_their_names_through_every_copy(tmp_path: Path) -> None:
+    text = f"{HEADER},'=own,line\n{A},,keep,,,,,,,mine,7\n{B},,keep,,,,,,,,=9\n"
+    decisions = read(tmp_path, text)
+    assert decisions.own_columns() == ["=own", "line"]
+    write_decisions(tmp_path / "copy.csv", decisions)
+    again = read_decisions(tmp_path / "copy.csv", checked=True)
+    assert again.own_columns() == ["=own", "line"]
+    assert [(row["=own"], row["line"]) for row in again.rows()] == [("mine", "7"), ("", "=9")]
+    assert again.lines() == [2, 3]
+    assert "'=own" in (tmp_path / "copy.csv").read_text()
 
 
 def test_the_copy_names_the_lines_of_the_reviewer_s_file_and_the_problems_go_beside_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_cnn.artifacts import DUPLICATES, LABELS
-from automl_cnn.audit.decisions import COLUMNS, DECISIONS, Decisions
+from automl_cnn.audit.decisions import COLUMNS, DECISIONS, LINE, Decisions
 from automl_cnn.audit.settled import Settled, relabels_of_test, review_progress, settle_labels
 from automl_cnn.audit.verdicts import Resolved, apply_decisions, apply_to_duplicates
 
@@ -32,7 +32,7 @@ def manifest_of(*images: tuple[str, str]) -> pd.DataFrame:
 def decided_by(*rows: tuple[str, ...]) -> Decisions:
     """sha256 letter, issue, decision, then further cells in the order of COLUMNS."""
     cells = [[sha(row[0]), *row[1:], *[""] * (len(COLUMNS) - len(row))] for row in rows]
-    return Decisions(pd.DataFrame(cells, columns=list(COLUMNS), dtype="str").assign(line=range(2, 2 + len(rows))))
+    return Decisions(pd.DataFrame(cells, columns=list(COLUMNS), dtype="str").assign(**{LINE: range(2, 2 + len(rows))}))
 
 
 def clusters_of(manifest: pd.DataFrame, clusters: dict[str, list[int]], method: str = "phash") -> pd.DataFrame:

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from automl_cnn.artifacts import replacing
-from automl_cnn.audit.decisions import COLUMNS, Decisions
+from automl_cnn.audit.decisions import Decisions
 from automl_cnn.audit.problems import Problem
 from automl_cnn.audit.review.items import Item
 from automl_cnn.audit.settled import LAST, STOP_BELOW, label_history
@@ -75,7 +75,7 @@ def write_review(
         "items": [asdict(item) for item in items[:shown]],
         "pictures": pictures,
         "decisions": decisions.rows(),
-        "own_columns": [name for name in decisions.table.columns if name not in (*COLUMNS, "line")],
+        "own_columns": decisions.own_columns(),
         "unread": [problem.text for problem in problems if problem.text],
         "history": [{"sha256": key, "hit": hit} for key, hit in label_history(labels, decided, decisions)],
         "last": LAST,
