@@ -141,10 +141,7 @@ def _text(path: Path) -> str:
         return ""
     except OSError as error:
         raise DataError(
-            str(path),
-            expected="a CSV file that can be read",
-            received=str(error),
-            action="Look at the path and its rights.",
+            str(path), expected="a CSV file", received=str(error), action="Look at the path and its permissions."
         ) from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content.split(b"\n", 1)[0]:
         raise DataError(
@@ -196,16 +193,30 @@ def _wrong_value(row: Mapping[str, str]) -> tuple[str, str, str] | None:
         return "a sha256 of 64 hexadecimal digits", _shown(row["sha256"]), "Copy it from manifest.parquet."
     if decision not in DECISIONS:
         return f"a decision of {', '.join(DECISIONS)}", _shown(decision), "Correct the line."
-    if decision == "relabel" and new_label in ("", NEW_CLASS):
-        return "a class in new_label", f"relabel with {_shown(new_label)}", "Name the class, or write keep."
+    if (decision == "relabel" and not new_label) or (decision in ("relabel", "keep_one") and new_label == NEW_CLASS):
+        return "a class in new_label", f"{decision} with {_shown(new_label)}", "Name the class, or write keep."
     if decision == "merge_group" and not _SHA256.fullmatch(new_label.lower()):
         return "the sha256 of the other image in new_label", _shown(new_label), "Copy it from manifest.parquet."
+    if decision == "merge_group" and new_label.lower() == row["sha256"]:
+        return (
+            "the sha256 of the other image in new_label",
+            "that of the image itself",
+            "Copy it from manifest.parquet.",
+        )
+    if decision not in ("relabel", "keep_one", "merge_group") and not _says_nothing_new(row):
+        received = f"{decision} with {_shown(new_label)}"
+        return "no new_label", received, "The line is not applied; write relabel, or leave new_label empty."
     if row["time"] and moment(row["time"]) is None:
         action = "Write it as 2026-11-21T15:04:05Z, or leave it empty."
         return "a time of ISO 8601", _shown(row["time"]), action
     if score and number(score) is None:
         return "a number in score_seen", _shown(score), "Correct it, or leave it empty."
     return None
+
+
+def _says_nothing_new(row: Mapping[str, str]) -> bool:
+    """Nothing stands in new_label, or a keep names the label that it keeps."""
+    return not row["new_label"] or (row["decision"] == "keep" and row["new_label"] == row["label_seen"])
 
 
 def moment(text: str) -> datetime | None:

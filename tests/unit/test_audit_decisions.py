@@ -93,6 +93,11 @@ WRONG = [
     (f"{C},,keep,,,,,high,", "a number in score_seen", "'high'"),
     (f"{C},,keep,,,,,nan,", "a number in score_seen", "'nan'"),
     (f"{C},,merge_group,cat,,,,,", "the sha256 of the other image", "'cat'"),
+    (f"{C},,merge_group,{C.upper()},,,,,", "the sha256 of the other image", "the image itself"),
+    (f"{C},,keep,cat,,,,,dog", "no new_label", "keep with 'cat'"),
+    (f"{C},,exclude,cat,,,,,cat", "no new_label", "exclude with 'cat'"),
+    (f"{C},,split_group,{D},,,,,", "no new_label", "split_group with 'ddd"),
+    (f"{C},,keep_one,new:,,,,,", "a class in new_label", "keep_one with 'new:'"),
     (f'{C},,keep,,"ana,,not closed,,', "well-formed CSV", "not closed"),
     (f'{C},,keep,,"an"a,,,,', "well-formed CSV", "in the wrong place"),
     ("<<<<<<< HEAD", "9 cells", "1"),
@@ -144,6 +149,11 @@ def test_of_two_decisions_for_one_image_the_first_stands_and_both_lines_are_said
     assert "line 2" in problem.received
     assert "line 4" in problem.received
     assert "Line 2 stands" in problem.action
+
+
+def test_a_keep_may_name_the_label_that_it_keeps(tmp_path: Path) -> None:
+    decisions = read(tmp_path, f"{HEADER}\n{A},,keep,cat,,,,,cat\n")
+    assert (made(decisions), decisions.problems) == ([("a", "keep", "cat")], ())
 
 
 def test_decisions_about_different_things_stand_together(tmp_path: Path) -> None:
