@@ -8,6 +8,7 @@ from pathlib import Path
 from harness import REAL_DATA
 
 PARTS = ("labels", "duplicates", "files")
+SETS = ("clothing", "magnetic-tile", "elpv")
 
 
 def main() -> None:
@@ -17,17 +18,29 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=REAL_DATA, help="the folder that holds clothing and magnetic-tile")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the JSON goes")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, metavar="set",
+                        help=f"for labels: of {', '.join(SETS)}")  # fmt: skip
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.parts) - set(PARTS)):
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     for part in arguments.parts or PARTS:
         if part == "labels":
-            from label_noise import run
+            from label_noise import begin
+            from label_noise import run as run_labels
+
+            result = begin(arguments.sets)
+            try:
+                run_labels(result, arguments.data, arguments.sets)
+            finally:
+                result.write(arguments.out)
         elif part == "duplicates":
-            from image_copies import run
+            from image_copies import run as run_copies
+
+            run_copies(arguments.data).write(arguments.out)
         else:
-            from file_checks import run
-        run(arguments.data).write(arguments.out)
+            from file_checks import run as run_files
+
+            run_files(arguments.data).write(arguments.out)
 
 
 if __name__ == "__main__":
