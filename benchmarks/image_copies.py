@@ -1,7 +1,7 @@
 """Are copies of real photographs found, and nothing else? python benchmarks/audit.py duplicates.
 
 Every kind of copy is put beside the whole set on its own: files are written, ingested, embedded and searched exactly as
-`dvc repro` does it (224 px store, EfficientNet-Lite0 at 160 px as in the quick preset, 64 px thumbnails).
+`dvc repro` does it (224 px store, EfficientNet-Lite0 at 224 px, 64 px thumbnails).
 `python benchmarks/image_copies.py` measures the search alone at 50,000 and 100,000 images.
 """
 
