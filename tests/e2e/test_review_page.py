@@ -200,6 +200,83 @@ def test_of_two_decisions_that_contradict_each_other_the_page_saves_the_newer(pa
     assert save(page, audited) == [[sha_of(0), "blurry", "exclude", ""]]
 
 
+def test_what_is_decided_again_elsewhere_stands_against_what_this_browser_saved(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 9, suspected=1, faults=((0, "blurry"),))
+    header, earlier = ",".join(COLUMNS), f"{sha_of(0)},suspect_label,relabel,dog,Ben,2020-01-01T00:00:00Z,,,cat"
+    audited.decisions_path.write_text(f"{header}\n{earlier}\n")
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "x")
+    assert save(page, audited) == [[sha_of(0), "blurry", "exclude", ""]]
+    audited.decisions_path.write_text(f"{header}\n{earlier.replace('2020', '2099')}\n")
+    audited.write_page()
+    page.reload()
+    assert save(page, audited) == [[sha_of(0), "suspect_label", "relabel", "dog"]]
+
+
+def test_undo_after_a_reload_brings_back_the_line_that_was_replaced(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 9, suspected=1, faults=((0, "blurry"),))
+    line = f"{sha_of(0)},suspect_label,relabel,dog,Ben,2020-01-01T00:00:00Z,,,cat"
+    audited.decisions_path.write_text(f"{','.join(COLUMNS)}\n{line}\n")
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "x")
+    page.reload()
+    press(page, "u")
+    assert save(page, audited) == [[sha_of(0), "suspect_label", "relabel", "dog"]]
+
+
+def test_what_was_saved_and_then_taken_out_of_the_file_does_not_come_back(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 9, suspected=3)
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "r", "r")
+    save(page, audited)
+    lines = audited.decisions_path.read_text().splitlines()
+    audited.decisions_path.write_text("\n".join(lines[:2]) + "\n")
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    assert not page.locator("#kept").is_visible()
+    press(page, "j", "k")
+    assert [row[0] for row in save(page, audited)] == [sha_of(0), sha_of(2)]
+
+
+def test_decisions_that_the_file_does_not_hold_are_told_and_may_be_forgotten(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 9, suspected=3)
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "r", "r")
+    save(page, audited)
+    audited.decisions_path.unlink()
+    audited.write_page()
+    page.reload()
+    assert "2 decisions in this browser are not in the decisions.csv" in page.locator("#kept").inner_text()
+    page.get_by_role("button", name="Forget").click()
+    assert page.locator("#count").inner_text() == "0 of 3 decided"
+    press(page, "k")
+    assert [row[2] for row in save(page, audited)] == ["keep"]
+
+
+def test_an_image_more_loses_no_unsaved_decision_and_another_set_gets_none(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path / "set", 9, suspected=3)
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "r")
+    more = ReviewSet(tmp_path / "more", 10, suspected=3)
+    more.write_page()
+    more.page.replace(audited.page)
+    page.reload()
+    assert page.locator("#count").inner_text() == "1 of 3 decided"
+    other = ReviewSet(tmp_path / "other", 9, suspected=3)
+    other.manifest["sha256"] = [sha_of(100 + number) for number in range(9)]
+    other.write_page()
+    other.page.replace(audited.page)
+    page.reload()
+    assert page.locator("#count").inner_text() == "0 of 3 decided"
+    press(page, "k")
+    assert [row[0] for row in save(page, other)] == [sha_of(100)]
+
+
 def test_below_the_cutoff_one_may_go_on(page: Page, tmp_path: Path) -> None:
     audited = ReviewSet(tmp_path, 12, suspected=2)
     audited.write_page()

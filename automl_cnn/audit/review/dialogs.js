@@ -75,7 +75,7 @@ function writeNote() {
   const item = current;
   const done = () => {
     const before = store.snapshot();
-    store.put(picture.issues.map(([issue]) => ({ ...store.get(picture.sha256, issue), note: field.value.trim() })));
+    store.put(picture.issues.map(([issue]) => ({ ...store.get(picture.sha256, issue), note: field.value.trim(), time: now() })));
     undone.push({ before, item, chosen });
     refresh(item);
   };
@@ -116,8 +116,7 @@ async function save() {
 }
 
 function saved(text) {
-  store.saved = true;
-  store.keep();
+  store.markSaved();
   summary();
   say(text);
 }
@@ -145,6 +144,22 @@ function chooseNth(index) {
   decide("relabel", data.classes.includes(name) ? name : NEW_CLASS + name);
 }
 
+// A save may not have reached the project yet, or have been taken back there: the page cannot know which, so it asks.
+function tellKept() {
+  const count = store.rows.size, box = at("kept");
+  if (!count) return;
+  const forget = () => {
+    if (current) undone.push({ before: store.snapshot(), item: current, chosen });
+    store.forget();
+    box.hidden = true;
+    filter();
+    say("Forgotten.");
+  };
+  box.replaceChildren(`${count === 1 ? "One decision" : `${count} decisions`} in this browser ${count === 1 ? "is" : "are"} not in the decisions.csv that this page was made from. Saving writes ${count === 1 ? "it" : "them"}. `,
+    make("button", { type: "button", on: { click: forget } }, "Forget"));
+  box.hidden = false;
+}
+
 function begin() {
   for (const [value, text] of [["all", "All"], ...Object.entries(KINDS)]) {
     if (value !== "all" && !data.items.some((item) => item.kind === value)) continue;
@@ -159,6 +174,7 @@ function begin() {
   at("reviewer").addEventListener("input", () => { try { localStorage.setItem("automl-cnn-reviewer", at("reviewer").value); } catch { /* nor kept */ } });
   window.addEventListener("beforeunload", (event) => { if (!store.saved && !store.keep()) event.preventDefault(); });
   new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting) && rendered < shown.length) renderChunk(); }, { rootMargin: "1500px" }).observe(at("end"));
+  tellKept();
   filter();
   const open = shown.findIndex((item) => !stateOf(item));
   if (open > 0) go(open);

@@ -64,11 +64,13 @@ function words(row) {
 
 // ---- deciding
 
+const now = () => new Date().toISOString().slice(0, 19) + "Z";
+
 function rowFor(picture, issue, score, decision, newLabel) {
   const before = store.get(picture.sha256, issue) || {};
   return {
     sha256: picture.sha256, issue, decision, new_label: newLabel, reviewer: at("reviewer").value.trim(),
-    time: new Date().toISOString().slice(0, 19) + "Z", note: before.note || "",
+    time: now(), note: before.note || "",
     score_seen: score === null ? "" : String(score), label_seen: picture.given,
   };
 }
@@ -318,9 +320,8 @@ function summary() {
   at("precision").textContent = last.counted ? `of the last ${last.counted} suspected labels ${last.found} wrong` : "";
   at("stop").hidden = !last.stop;
   at("stop").textContent = last.stop ? `You can stop: only ${last.found} of the last ${last.counted} suspected labels were wrong. What follows is ranked lower still.` : "";
-  const unsaved = store.saved ? 0 : store.rows.size + store.dropped.size;
   at("save").classList.toggle("due", !store.saved);
-  at("save").textContent = unsaved ? `Save decisions.csv (${store.rows.size})` : "Save decisions.csv";
+  at("save").textContent = !store.saved && store.rows.size ? `Save decisions.csv (${store.rows.size})` : "Save decisions.csv";
   at("end").textContent = !shown.length ? (total ? "Nothing here passes the filter." : "Nothing waits for a decision.")
     : done === total && kind !== "further" ? "All decided. Save decisions.csv into the project, then run automl-cnn run." : "";
   for (const button of at("kinds").children) {

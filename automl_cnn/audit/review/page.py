@@ -70,7 +70,7 @@ def write_review(
         if shown % 50 == 0 or shown == len(items):
             progress("review page", shown, len(items))
     data = {
-        "digest": data_digest(decided),
+        "hashes": "".join(sorted({str(key)[:8] for key in decided["sha256"]})),
         "classes": sorted(set(decided["label"].tolist()) | set(decided["given_label"].tolist())),
         "items": [asdict(item) for item in items[:shown]],
         "pictures": pictures,
@@ -103,12 +103,6 @@ def render_page(data: dict[str, Any], notices: Sequence[str] = ()) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         notices=notices,
     )
-
-
-def data_digest(decided: pd.DataFrame) -> str:
-    """What the browser keeps unsaved decisions under: SHA-256 (hex) of all hashes and given labels, in any order."""
-    lines = sorted(f"{key}\t{label}" for key, label in zip(decided["sha256"], decided["given_label"], strict=True))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _picture(row: dict[Any, Any], store: ImageStore) -> str:

@@ -24,65 +24,116 @@ function contradict(one, other) {
   return Object.keys(a).some((what) => what in b && a[what] !== b[what]);
 }
 
+function byImage(rows) {
+  const of = new Map();
+  for (const row of rows) of.set(row.sha256, [...(of.get(row.sha256) || []), row]);
+  return of;
+}
+
+// A time without a zone is UTC, as decisions.py takes it; no time is older than any.
+function when(row) { return Date.parse(/(z|[+-]\d\d(:?\d\d)?)$/i.test(row.time.slice(10)) ? row.time : row.time + "Z") || 0; }
+
 class Store {
   constructor(data) {
     this.data = data;
-    this.name = "automl-cnn-review:" + data.digest;
+    this.name = "automl-cnn-review:" + location.pathname.replace(/\/(audit\/)?[^/]*$/, ""); // both pages of a project
     this.rows = new Map(); // key → row decided here
-    this.dropped = new Set(); // keys of decisions.csv that a newer decision contradicts
+    this.written = new Set(); // keys of those that were saved as they stand
+    this.elsewhere = []; // rows about images that are not of this set, perhaps not any more
     this.saved = true;
     this.filed = new Map(data.decisions.map((row) => [keyOf(row.sha256, row.issue), row]));
+    this.filedOf = byImage(data.decisions);
     this.load();
   }
 
+  // What the file says later than this browser stands. Once a save has reached the file, the file alone says what of
+  // it is still in force: what was taken out there does not come back.
   load() {
     let kept = null;
     try { kept = JSON.parse(localStorage.getItem(this.name)); } catch { /* private mode, or not ours: begin anew */ }
     if (!kept || !Array.isArray(kept.rows)) return;
+    const present = new Set(this.data.hashes.match(/.{8}/g)), written = new Set(kept.written || []);
+    const arrived = kept.rows.some((row) => {
+      const key = keyOf(row.sha256, row.issue);
+      return written.has(key) && this.filed.has(key) && when(this.filed.get(key)) === when(row);
+    });
     for (const row of kept.rows) {
-      const filed = this.filed.get(keyOf(row.sha256, row.issue));
-      if (filed && filed.time >= row.time) continue; // saved since, perhaps by someone else
-      this.rows.set(keyOf(row.sha256, row.issue), row);
+      const key = keyOf(row.sha256, row.issue);
+      if (arrived && written.has(key)) continue;
+      if (written.has(key)) this.written.add(key);
+      if (!present.has(row.sha256.slice(0, 8))) { this.elsewhere.push(row); continue; }
+      if (this.filed.has(key) && when(this.filed.get(key)) >= when(row)) continue; // saved since, perhaps by another
+      if (this.filedOn(row).some((other) => contradict(row, other) && when(other) > when(row))) continue;
+      this.rows.set(key, row);
     }
-    this.dropped = new Set(kept.dropped || []);
     this.saved = Boolean(kept.saved) || this.rows.size === 0;
   }
 
   keep() {
-    const text = JSON.stringify({ rows: [...this.rows.values()], dropped: [...this.dropped], saved: this.saved });
+    const rows = [...this.rows.values(), ...this.elsewhere];
+    const text = JSON.stringify({ rows, written: [...this.written], saved: this.saved });
     try { localStorage.setItem(this.name, text); return true; } catch { return false; }
   }
 
   get(sha256, issue) { return this.rows.get(keyOf(sha256, issue)); }
 
-  snapshot() { return { rows: new Map(this.rows), dropped: new Set(this.dropped) }; }
+  // Rows of decisions.csv about the same image.
+  filedOn(row) { return this.filedOf.get(row.sha256) || []; }
 
-  restore(before) { this.rows = before.rows; this.dropped = before.dropped; this.saved = false; return this.keep(); }
+  snapshot() { return new Map(this.rows); }
+
+  restore(before) {
+    for (const key of this.written) if (before.get(key) !== this.rows.get(key)) this.written.delete(key);
+    this.rows = before;
+    return this.changed();
+  }
+
+  changed() { this.saved = false; return this.keep(); }
+
+  markSaved() {
+    for (const key of this.rows.keys()) this.written.add(key);
+    this.saved = true;
+    return this.keep();
+  }
+
+  forget() {
+    this.rows = new Map();
+    this.saved = true;
+    return this.keep();
+  }
 
   // Put rows in; what contradicts them of the same image goes out. Returns the rows that went.
   put(rows) {
     const gone = [];
     for (const row of rows) {
-      for (const source of [this.rows, this.filed]) {
-        for (const [key, other] of source) {
-          if (other.sha256 !== row.sha256 || key === keyOf(row.sha256, row.issue) || !contradict(row, other)) continue;
-          if (source === this.rows) { this.rows.delete(key); gone.push(other); }
-          else if (!this.dropped.has(key)) { this.dropped.add(key); gone.push(other); }
-        }
+      const own = keyOf(row.sha256, row.issue);
+      gone.push(...this.filedOn(row).filter((other) => keyOf(other.sha256, other.issue) !== own
+        && contradict(row, other) && !this.overrides(other)));
+      for (const [key, other] of this.rows) {
+        if (other.sha256 === row.sha256 && key !== own && contradict(row, other)) { this.rows.delete(key); gone.push(other); }
       }
-      this.rows.delete(keyOf(row.sha256, row.issue)); // so that the newest stands last
-      this.rows.set(keyOf(row.sha256, row.issue), row);
+      this.rows.delete(own); // so that the newest stands last
+      this.written.delete(own);
+      this.rows.set(own, row);
     }
-    this.saved = false;
-    this.keep();
+    this.changed();
     return gone;
   }
 
-  remove(keys) { keys.forEach((key) => this.rows.delete(key)); this.saved = false; return this.keep(); }
+  remove(keys) { keys.forEach((key) => this.rows.delete(key)); return this.changed(); }
+
+  // Whether what was decided here takes the place of a row of decisions.csv.
+  overrides(filed, rows = this.rows.values()) {
+    for (const row of rows) {
+      if (row.sha256 === filed.sha256 && (row.issue === filed.issue || contradict(row, filed))) return true;
+    }
+    return false;
+  }
 
   // Everything that decisions.csv is to hold: what it held, in its order, then what is new.
   merged() {
-    const old = [...this.filed].filter(([key]) => !this.rows.has(key) && !this.dropped.has(key)).map(([, row]) => row);
+    const here = byImage(this.rows.values());
+    const old = [...this.filed.values()].filter((row) => !this.overrides(row, here.get(row.sha256) || []));
     return [...old, ...this.rows.values()];
   }
 
