@@ -100,7 +100,9 @@ def near_hashes(
             later = second > first + block.start
             first, second, apart = first[later], second[later], apart[later]
         else:
-            bits = np.max([view[block] @ hashes[block.start :].T for view in views], axis=0)
+            bits = views[0][block] @ hashes[block.start :].T
+            for view in views[1:]:  # one at a time: together they would take 1.6 GB at 50,000 images
+                np.maximum(bits, view[block] @ hashes[block.start :].T, out=bits)
             later = np.arange(block.start, n)[None, :] > itself[:, None]
             first, second = np.nonzero(later & (bits >= HASH_BITS - 2 * radius))
             apart = (HASH_BITS - bits[first, second]) / 2

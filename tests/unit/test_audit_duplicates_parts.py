@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import imagehash
 import numpy as np
 import pytest
@@ -64,6 +66,16 @@ def test_the_index_finds_the_same_near_hashes_as_comparing_all(radius: int) -> N
     assert np.array_equal(exact.first, indexed.first)
     assert np.array_equal(exact.second, indexed.second)
     assert radius < 3 or len(exact.first) >= 10
+
+
+def test_comparing_all_hashes_holds_two_blocks_however_many_orientations_there_are() -> None:
+    n = 4000
+    hashes = np.where(np.random.default_rng(1).random((n, 64)) < 0.5, -1, 1).astype(np.float32)
+    tracemalloc.start()
+    near_hashes(hashes, [hashes] * 8, 6, index_above=n)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 512 * n * 4
 
 
 def test_images_with_more_candidates_than_are_compared_are_named() -> None:
