@@ -57,7 +57,7 @@ class ReviewSet:
                 rows.append(
                     dict.fromkeys(MANIFEST.columns, "")
                     | {"image_id": f"id{i:04d}", "path": f"pictures/{i:04d}.jpg", "label": self.label(i)}
-                    | {"sha256": sha_of(i), "status": "ok", "width": 40, "height": 30, "store_row": row}
+                    | {"sha256": sha_of(i), "pixel_sha": self._pixels(i), "status": "ok", "width": 40, "height": 30, "store_row": row}
                 )
         self.manifest = pd.DataFrame(rows)
         self.store = ImageStore.open(self.root / "images")
@@ -117,6 +117,11 @@ class ReviewSet:
             self.page, resolved.decided, self.issues(), labels, resolved.duplicates, decisions, problems, self._sides(),
             self.store,
         )  # fmt: skip
+
+    def _pixels(self, number: int) -> str:
+        """Equal for the images of one cluster of equal pixels."""
+        equal = (members[0] for method, members in self.clusters if method == "pixels" and number in members)
+        return sha_of(next(equal, number))
 
     def _sides(self) -> dict[str, str]:
         return {sha_of(number): side for number, side in self.sides}

@@ -79,8 +79,11 @@ def apply_decisions(manifest: pd.DataFrame, decisions: Decisions) -> tuple[pd.Da
 def apply_to_duplicates(decided: pd.DataFrame, duplicates: pd.DataFrame, decisions: Decisions) -> Resolved:
     """Apply keep_one, split_group and merge_group. Applied to its own result it changes nothing more.
 
-    A keep_one keeps one file of the cluster, under new_label where that is given, and excludes the others. Images are
-    taken out of clusters first, so that a keep_one does not reach them.
+    A keep_one keeps one file of the cluster, under new_label where that is given. It excludes what nobody need look at:
+    copies with the same pixels, and those under the label that is kept. Another member stays in use until it has a
+    decision of its own (the review page writes one for each that it showed), so that a picture that joins the cluster
+    later under another label is a conflict again. Images are taken out of clusters first: a keep_one does not reach
+    them.
 
     Args:
         decided: what `apply_decisions` returned.
@@ -163,7 +166,10 @@ def _keep_one(
     sets.kept[number] = line
     one = next((name for name in ids if sets.label[name] == wanted), ids[0])
     sets.label[one] = wanted or sets.label[one]
-    sets.excluded |= {name for name, other in sets.of.items() if other == number and name != one}
+    sets.excluded |= {
+        name for name, other in sets.of.items() if other == number and name != one
+        and (sets.label[name] == sets.label[one] or files.same_pixels(name, one))
+    }  # fmt: skip
     return None
 
 
@@ -199,6 +205,14 @@ class _Files:
         self.of: dict[str, list[str]] = {}
         for key, name in zip(ordered["sha256"].tolist(), ordered["image_id"].tolist(), strict=True):
             self.of.setdefault(key, []).append(name)
+        self._bytes, self._pixels = (
+            dict(zip(ordered["image_id"].tolist(), ordered[name].tolist(), strict=True))
+            for name in ("sha256", "pixel_sha")
+        )
+
+    def same_pixels(self, one: str, other: str) -> bool:
+        equal = bool(self._pixels[one]) and self._pixels[one] == self._pixels[other]
+        return equal or self._bytes[one] == self._bytes[other]
 
 
 class _Classes:

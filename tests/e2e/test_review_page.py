@@ -88,6 +88,7 @@ def test_keys_decide_and_the_saved_file_is_what_the_audit_applies(page: Page, tm
 
     assert sorted(save(page, audited)) == sorted([
         [sha_of(5), "exact_duplicate", "keep_one", "fox"],
+        [sha_of(4), "exact_duplicate", "exclude", ""],
         [sha_of(0), "suspect_label", "relabel", "dog"],
         [sha_of(1), "suspect_label", "keep", ""],
         [sha_of(2), "suspect_label", "exclude", ""],
@@ -212,6 +213,24 @@ def test_what_is_decided_again_elsewhere_stands_against_what_this_browser_saved(
     audited.write_page()
     page.reload()
     assert save(page, audited) == [[sha_of(0), "suspect_label", "relabel", "dog"]]
+
+
+def test_of_copies_under_two_labels_one_is_kept_and_those_that_were_shown_are_left_out(
+    page: Page, tmp_path: Path
+) -> None:
+    audited = ReviewSet(tmp_path, 12, suspected=0, clusters=(("phash", (0, 1, 3)),))
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    press(page, "ArrowRight", "x", "ArrowRight", "o", "u", "o")
+    save(page, audited)
+    table = audited.resolved()[0].decided
+    assert table.index[table["excluded"]].tolist() == [1, 3]
+    assert audited.items() == []
+    grown = ReviewSet(tmp_path / "grown", 12, suspected=0, clusters=(("phash", (0, 1, 3, 4)),))
+    audited.decisions_path.rename(grown.decisions_path)
+    assert [(item.kind, [one.id for one in item.images]) for item in grown.items()] == [
+        ("conflict", ["id0000", "id0004"])
+    ]
 
 
 def test_undo_after_a_reload_brings_back_the_line_that_was_replaced(page: Page, tmp_path: Path) -> None:

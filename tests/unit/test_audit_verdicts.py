@@ -25,7 +25,8 @@ def manifest_of(*images: tuple[str, str]) -> pd.DataFrame:
     return pd.DataFrame({
         "image_id": [str(i) for i in range(len(images))],
         "path": [f"{label}/{i}.png" for i, (_, label) in enumerate(images)],
-        "label": [label for _, label in images], "sha256": [sha(letter) for letter, _ in images], "status": "ok",
+        "label": [label for _, label in images], "sha256": [sha(letter) for letter, _ in images],
+        "pixel_sha": [sha(letter) for letter, _ in images], "status": "ok",
     }).astype("str")  # fmt: skip
 
 
@@ -80,13 +81,25 @@ def test_a_class_that_no_image_has_is_said_and_a_new_one_is_made_explicitly() ->
     assert problems == []
 
 
-def test_keep_one_excludes_the_other_images_of_its_cluster() -> None:
-    manifest = manifest_of(("a", "dog"), ("b", "cat"), ("c", "dog"), ("d", "dog"))
+def test_keep_one_excludes_the_copies_of_its_cluster_that_nobody_need_look_at() -> None:
+    manifest = manifest_of(("a", "cat"), ("b", "cat"), ("c", "dog"), ("d", "dog"))
+    manifest.loc[2, "pixel_sha"] = sha("b")  # the same pixels in another file, under another label
     duplicates = clusters_of(manifest, {"d1": [0, 1, 2]}).assign(label_conflict=True)
     resolved = resolve(manifest, duplicates, decided_by(("b", "near_duplicate", "keep_one")))
     assert resolved.decided["excluded"].tolist() == [True, False, True, False]
     assert not resolved.duplicates["label_conflict"].any()
     assert len(resolved.duplicates) == 3
+
+
+def test_a_picture_under_another_label_that_joins_a_settled_cluster_is_a_conflict_again() -> None:
+    manifest = manifest_of(("a", "cat"), ("b", "cat"), ("c", "dog"), ("d", "dog"))
+    duplicates = clusters_of(manifest, {"d1": [0, 1, 2, 3]})
+    seen = (("b", "near_duplicate", "keep_one"), ("c", "near_duplicate", "exclude"))
+    resolved = resolve(manifest, duplicates, decided_by(*seen))
+    assert resolved.decided["excluded"].tolist() == [True, False, True, False]
+    assert resolved.duplicates["label_conflict"].all()
+    answered = resolve(manifest, duplicates, decided_by(*seen, ("d", "near_duplicate", "exclude")))
+    assert not answered.duplicates["label_conflict"].any()
 
 
 def test_of_equal_bytes_under_two_labels_keep_one_keeps_the_label_that_it_names() -> None:

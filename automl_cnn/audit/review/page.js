@@ -39,6 +39,8 @@ function rowOf(picture) {
   return rows.every(Boolean) ? rows[0] : null;
 }
 
+const keysOf = (picture) => picture.issues.map(([issue]) => keyOf(picture.sha256, issue));
+
 // The same bytes may stand under two labels: keep_one names the label that is kept.
 const isOne = (picture, row) => row && row.decision === "keep_one" && (!row.new_label || row.new_label === picture.label);
 const hasTwin = (item, picture) => item.images.some((one) => one !== picture && one.sha256 === picture.sha256);
@@ -85,9 +87,9 @@ function decide(decision, newLabel = "", confirmed = false) {
   if (relabels && picture.side === "test" && !confirmed) return confirmTest(newLabel, () => decide(decision, newLabel, true));
   const before = store.snapshot();
   let rows;
-  if (isCluster(item) && decision !== "merge_group") { // one kept image settles its cluster, and anything else reopens it
-    const settles = item.images.filter((one) => decision === "keep_one" || (rowOf(one) && rowOf(one).decision === "keep_one"));
-    store.remove(settles.flatMap((one) => one.issues.map(([issue]) => keyOf(one.sha256, issue))));
+  const settled = item.images.some((one) => (rowOf(one) || {}).decision === "keep_one");
+  if (isCluster(item) && decision !== "merge_group" && (settled || decision === "keep_one")) {
+    store.remove(item.images.flatMap(keysOf)); // one kept image settles its cluster, and anything else reopens it
   }
   if (decision === "keep" && isCluster(item)) {
     const open = item.images.filter((one) => !rowOf(one));
@@ -96,6 +98,10 @@ function decide(decision, newLabel = "", confirmed = false) {
     rows = [rowFor(picture, isCluster(item) ? picture.issues[0][0] : "near_duplicate", null, decision, newLabel)];
   } else {
     rows = picture.issues.map(([issue, score]) => rowFor(picture, issue, score, decision, newLabel));
+  }
+  if (decision === "keep_one") { // the others were seen too: one that joins them later was not
+    const others = item.images.filter((one) => one.sha256 !== picture.sha256);
+    rows.push(...others.flatMap((one) => one.issues.map(([issue, score]) => rowFor(one, issue, score, "exclude", ""))));
   }
   const gone = store.put(rows);
   undone.push({ before, item, chosen });
@@ -130,7 +136,7 @@ function undo() {
     return say("Undone.");
   }
   if (current && current.images.some(rowOf)) {
-    store.remove(current.images.flatMap((one) => one.issues.map(([issue]) => keyOf(one.sha256, issue))));
+    store.remove(current.images.flatMap(keysOf));
     refresh(current);
     return say("Open again.");
   }
