@@ -57,7 +57,8 @@ class ReviewSet:
                 rows.append(
                     dict.fromkeys(MANIFEST.columns, "")
                     | {"image_id": f"id{i:04d}", "path": f"pictures/{i:04d}.jpg", "label": self.label(i)}
-                    | {"sha256": sha_of(i), "pixel_sha": self._pixels(i), "status": "ok", "width": 40, "height": 30, "store_row": row}
+                    | {"sha256": sha_of(i), "pixel_sha": self._pixels(i), "status": "ok"}
+                    | {"width": 40, "height": 30, "store_row": row}
                 )
         self.manifest = pd.DataFrame(rows)
         self.store = ImageStore.open(self.root / "images")

@@ -205,10 +205,9 @@ class _Files:
         self.of: dict[str, list[str]] = {}
         for key, name in zip(ordered["sha256"].tolist(), ordered["image_id"].tolist(), strict=True):
             self.of.setdefault(key, []).append(name)
-        self._bytes, self._pixels = (
-            dict(zip(ordered["image_id"].tolist(), ordered[name].tolist(), strict=True))
-            for name in ("sha256", "pixel_sha")
-        )
+        ids = ordered["image_id"].tolist()
+        self._bytes: dict[str, str] = dict(zip(ids, ordered["sha256"].tolist(), strict=True))
+        self._pixels: dict[str, str] = dict(zip(ids, ordered["pixel_sha"].tolist(), strict=True))
 
     def same_pixels(self, one: str, other: str) -> bool:
         equal = bool(self._pixels[one]) and self._pixels[one] == self._pixels[other]
