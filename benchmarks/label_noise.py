@@ -2,7 +2,7 @@
 
 A label is flipped to any other class (uniform) or to one of the two classes that its class is most often mistaken for
 (confused). The sets have errors of their own, which count as right here, so that no ranking reaches 1. Constants of the
-method were chosen on noise seeds from 101 on; the seeds reported are others.
+method were chosen on the same images of clothing with noise seeds 101 to 103; the noise seeds reported are 1 to 3.
 """
 
 from __future__ import annotations
@@ -81,10 +81,7 @@ def run(result: Result, data: Path, sets: Sequence[str]) -> None:
                 _hold_to_promise(result, figures)
                 samples = [(labelled.take(_sample(labelled, seed)), (seed,)) for seed in SMALL_SEEDS]
                 small = compare(result, f"{name}, {SMALL_IMAGES} images at a time", samples)
-                gain = np.mean(list(small["ours"].values())) - _better_of_two(small)
-                result.targets.append(
-                    Target("500 images: ours minus the better of cleanlab's two", float(gain), at_least=0)
-                )
+                _hold_against_cleanlab(result, f"{SMALL_IMAGES} images", small, 0.0)
             result.settings["sets"].append(name)
 
 
@@ -242,13 +239,26 @@ def _sample(labelled: LabelledSet, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(len(labelled.classes), SMALL_IMAGES, replace=False))
 
 
-def _better_of_two(figures: dict[str, dict[tuple[str, float], float]]) -> float:
-    two = ("cleanlab self_confidence", "cleanlab normalized_margin")
-    return float(max(np.mean(list(figures[method].values())) for method in two))
-
-
 def _hold_to_promise(result: Result, figures: dict[str, dict[tuple[str, float], float]]) -> None:
     for (kind, rate), found in figures["ours"].items():
         result.targets.append(Target(f"average precision, {kind} {rate:.0%}", found, at_least=AT_LEAST[kind, rate]))
-    gain = float(np.mean(list(figures["ours"].values()))) - _better_of_two(figures)
-    result.targets.append(Target("mean of six: ours minus the better of cleanlab's two", gain, at_least=0.02))
+    _hold_against_cleanlab(result, "all images", figures, 0.02)
+
+
+def _hold_against_cleanlab(
+    result: Result, title: str, figures: dict[str, dict[tuple[str, float], float]], at_least: float
+) -> None:
+    """Ours minus the best of all of cleanlab's scores: chosen anew for each condition, and once for the mean."""
+    columns = {f"{kind} {rate:.0%}": {m: by[kind, rate] for m, by in figures.items()} for kind, rate in CONDITIONS}
+    columns["mean"] = {method: float(np.mean(list(by.values()))) for method, by in figures.items()}
+    rows: list[tuple[str, str, float, float, float]] = []
+    for name, found in columns.items():
+        mine = found.pop("ours")
+        best = max(found, key=found.__getitem__)
+        rows.append((name, best, found[best], mine, mine - found[best]))
+    result.table(
+        f"{title}: ours against the best of cleanlab's scores",
+        ("injected", "its best score", "of cleanlab", "ours", "ours minus cleanlab"), list(rows),
+    )  # fmt: skip
+    target = f"{title}, mean of six: ours minus the best of cleanlab's scores"
+    result.targets.append(Target(target, rows[-1][-1], at_least=at_least))
