@@ -233,6 +233,20 @@ def test_of_copies_under_two_labels_one_is_kept_and_those_that_were_shown_are_le
     ]
 
 
+def test_right_as_it_is_means_the_label_that_is_shown(page: Page, tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 12, suspected=2)
+    seen = [f"{sha_of(n)},suspect_label,relabel,new:wolf,,2020-01-01T00:00:00Z,,,mouse" for n in (0, 1)]
+    audited.decisions_path.write_text("\n".join([",".join(COLUMNS), *seen]) + "\n")
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    assert page.locator(".card h2").first.inner_text() == "Labelled wolf, looks like dog"
+    press(page, "k", "c")
+    page.get_by_placeholder("type to find a class").fill("wolf")
+    press(page, "Enter")
+    assert [row[2:] for row in save(page, audited)] == [["relabel", "new:wolf"]] * 2
+    assert audited.resolved()[0].decided["label"].tolist()[:2] == ["wolf", "wolf"]
+
+
 def test_undo_after_a_reload_brings_back_the_line_that_was_replaced(page: Page, tmp_path: Path) -> None:
     audited = ReviewSet(tmp_path, 9, suspected=1, faults=((0, "blurry"),))
     line = f"{sha_of(0)},suspect_label,relabel,dog,Ben,2020-01-01T00:00:00Z,,,cat"

@@ -42,7 +42,7 @@ function rowOf(picture) {
 const keysOf = (picture) => picture.issues.map(([issue]) => keyOf(picture.sha256, issue));
 
 // The same bytes may stand under two labels: keep_one names the label that is kept.
-const isOne = (picture, row) => row && row.decision === "keep_one" && (!row.new_label || row.new_label === picture.label);
+const isOne = (picture, row) => row && row.decision === "keep_one" && (!row.new_label || plain(row.new_label) === picture.label);
 const hasTwin = (item, picture) => item.images.some((one) => one !== picture && one.sha256 === picture.sha256);
 
 function stateOf(item) {
@@ -70,8 +70,10 @@ const now = () => new Date().toISOString().slice(0, 19) + "Z";
 
 function rowFor(picture, issue, score, decision, newLabel) {
   const before = store.get(picture.sha256, issue) || {};
+  // A class that only decisions make is made by each of them: the one that made it first may be withdrawn.
+  const made = newLabel && decision !== "merge_group" && !newLabel.startsWith(NEW_CLASS) && !data.given.includes(newLabel);
   return {
-    sha256: picture.sha256, issue, decision, new_label: newLabel, reviewer: at("reviewer").value.trim(),
+    sha256: picture.sha256, issue, decision, new_label: made ? NEW_CLASS + newLabel : newLabel, reviewer: at("reviewer").value.trim(),
     time: now(), note: before.note || "",
     score_seen: score === null ? "" : String(score), label_seen: picture.given,
   };
@@ -80,10 +82,13 @@ function rowFor(picture, issue, score, decision, newLabel) {
 function decide(decision, newLabel = "", confirmed = false) {
   if (!current) return;
   const item = current, picture = image();
-  if (decision === "relabel" && newLabel === picture.label && !hasTwin(item, picture)) decision = "keep", newLabel = "";
+  if (decision === "relabel" && plain(newLabel) === picture.label && !hasTwin(item, picture)) decision = "keep", newLabel = "";
+  const relabelled = picture.label !== picture.given && picture.issues.some(([issue]) => issue === "suspect_label");
+  if (decision === "keep" && relabelled) decision = "relabel", newLabel = picture.label; // keep would mean the folder's label
   if (["keep_one", "split_group"].includes(decision) && !isCluster(item)) return say("Only an image that has copies can be kept as the one, or split off.");
   if (decision === "split_group" && picture.exact) return say("An exact copy cannot be split off.");
-  const relabels = decision === "relabel" || (decision === "keep_one" && newLabel && newLabel !== picture.label);
+  const relabels = newLabel && ["relabel", "keep_one"].includes(decision) && (plain(newLabel) !== picture.label
+    || (decision === "relabel" && hasTwin(item, picture)));
   if (relabels && picture.side === "test" && !confirmed) return confirmTest(newLabel, () => decide(decision, newLabel, true));
   const before = store.snapshot();
   let rows;

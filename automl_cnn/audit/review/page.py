@@ -72,6 +72,7 @@ def write_review(
     data = {
         "hashes": "".join(sorted({str(key)[:8] for key in decided["sha256"]})),
         "classes": sorted(set(decided["label"].tolist()) | set(decided["given_label"].tolist())),
+        "given": sorted(set(decided["given_label"].tolist())),
         "items": [asdict(item) for item in items[:shown]],
         "pictures": pictures,
         "decisions": decisions.rows(),
