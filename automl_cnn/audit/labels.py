@@ -55,6 +55,7 @@ def find_label_issues(
     seed: int,
     progress: Progress = silent,
     second_opinion: bool = False,
+    index_above: int = 50_000,
 ) -> LabelFindings:
     """Rank images by how probably their label is wrong.
 
@@ -63,9 +64,10 @@ def find_label_issues(
         embeddings: float [n, d], one a row of `images`; of several backbones side by side, each of length 1.
         groups: text [n]; images of one group never judge each other.
         folds: at least 2.
-        seed: of the folds and of the images that span the kernel.
+        seed: of the folds, of the images that span the kernel and of the index.
         progress: told after every fold.
         second_opinion: whether cleanlab's score stands beside ours.
+        index_above: images; neighbours in larger sets are looked up in an index.
     Returns:
         Table and report; the order of the rows given does not matter. p_given and p_suggested are what the picture
         alone says; p_wrong and score take the label and the errors of other labels into account. They are NaN, and the
@@ -92,7 +94,9 @@ def find_label_issues(
             table.loc[judged, "cleanlab_score"] = cleanlab_scores(given[judged], probabilities)
     elif second_opinion:
         table["cleanlab_score"] = np.nan
-    table["neighbours"] = _neighbours(table, embeddings, groups)
+    table["neighbours"] = _neighbours(table, nearest_of_other_groups(
+        embeddings, groups, index_above=index_above, seed=seed, progress=progress
+    ))  # fmt: skip
     # ties and what is not judged: by image_id
     last = np.argsort(-np.nan_to_num(table["score"].to_numpy(), nan=-np.inf), kind="stable")
     table = table.iloc[last].reset_index(drop=True)
@@ -170,8 +174,8 @@ def _judge(
     return table
 
 
-def _neighbours(table: pd.DataFrame, embeddings: NDArray[np.floating], groups: NDArray[np.object_]) -> list[str]:
-    near, similarity = nearest_of_other_groups(embeddings, groups)
+def _neighbours(table: pd.DataFrame, found: tuple[NDArray[np.int64], NDArray[np.float32]]) -> list[str]:
+    near, similarity = found
     ids, labels = table["image_id"].tolist(), table["label"].tolist()
     return [
         json.dumps([[ids[k], labels[k], round(float(s), 4)] for k, s in zip(row, alike, strict=True) if k >= 0],

@@ -105,7 +105,7 @@ def near_hashes(
                 np.maximum(bits, view[block] @ hashes[block.start :].T, out=bits)
             later = np.arange(block.start, n)[None, :] > itself[:, None]
             first, second = np.nonzero(later & (bits >= HASH_BITS - 2 * radius))
-            apart = (HASH_BITS - bits[first, second]) / 2
+            apart = ((HASH_BITS - bits[first, second]) / 2).astype(np.float32)
             second = second + block.start
         order = np.lexsort((second, apart, first))
         first, second = first[order], second[order]

@@ -125,5 +125,5 @@ def _judge_labels(
     group_of = groups.table.set_index("image_id")["group"].loc[usable["image_id"]].to_numpy(np.object_)
     return find_label_issues(
         usable[judged], embeddings[judged], group_of[judged], params.audit.folds, params.audit.seed, progress,
-        params.audit.second_opinion,
+        params.audit.second_opinion, params.audit.index_above,
     )  # fmt: skip

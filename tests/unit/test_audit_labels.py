@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from automl_cnn.audit import second_opinion
+from automl_cnn.audit import neighbours, second_opinion
 from automl_cnn.audit.ensemble import RIDGE, LeaveGroupOutRidge
 from automl_cnn.audit.folds import grouped_folds, rows_of_groups, seen_elsewhere
 from automl_cnn.audit.health import estimate_noise
 from automl_cnn.audit.labels import LabelFindings, find_label_issues
 from automl_cnn.audit.neighbours import nearest_of_other_groups
+from automl_cnn.audit.search import nearest
 from automl_cnn.errors import ConfigError
 
 
@@ -121,6 +122,29 @@ def test_neighbours_are_of_other_groups_and_carry_their_labels() -> None:
     similarity = [alike for _, _, alike in near]
     assert similarity == sorted(similarity, reverse=True)
     assert nearest_of_other_groups(embeddings[:2], groups[:2])[0].tolist() == [[-1] * 6] * 2
+
+
+def test_in_a_large_set_neighbours_come_from_an_index_and_are_those_of_comparing_all() -> None:
+    frame, embeddings = clouds(100)
+    groups = singles(frame)
+    groups[:30] = "one shirt"
+    exact, alike = nearest_of_other_groups(embeddings, groups)
+    indexed, alike_too = nearest_of_other_groups(embeddings, groups, index_above=100)
+    assert (exact == indexed).mean() > 0.99  # of equals the order may differ
+    np.testing.assert_allclose(alike_too, alike, atol=1e-5)
+    small = find_label_issues(frame, embeddings, groups, folds=5, seed=1)
+    large = find_label_issues(frame, embeddings, groups, folds=5, seed=1, index_above=100)
+    assert (small.table["neighbours"] == large.table["neighbours"]).mean() > 0.95
+
+
+def test_more_images_than_the_limit_are_not_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, embeddings = clouds(20)
+    asked = []
+    monkeypatch.setattr(neighbours, "nearest", lambda *given: asked.append(given[2]) or nearest(*given))
+    find_label_issues(frame, embeddings, singles(frame), folds=5, seed=1, index_above=59)
+    assert asked == [59]
+    find_label_issues(frame, embeddings, singles(frame), folds=5, seed=1, index_above=60)
+    assert asked == [59]
 
 
 def test_ridge_answers_for_a_group_are_those_of_a_ridge_that_never_saw_it() -> None:
