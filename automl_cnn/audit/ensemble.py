@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from automl_cnn.audit.calibration import calibrate
 from automl_cnn.audit.folds import grouped_folds, rows_of_groups
+from automl_cnn.audit.search import blocks
 from automl_cnn.progress import Progress, silent
 
 COMPONENTS = 256  # principal components that the logistic regression is given
@@ -98,18 +99,25 @@ class LeaveGroupOutRidge:
     """Ridge regression that answers for each group as if it had never seen it.
 
     Args:
-        coordinates: float64 [n, d].
+        coordinates: float [n, d].
         groups: rows of each group.
+
+    The coordinates, with a one for the intercept, are turned and scaled so that the regression's matrix is the
+    identity: then they alone are all that must be held, float64 [n, d + 1], and H = Z Zᵀ.
 
     Source: Allen 1974 (PRESS), for blocks: y − ŷ₋g = (I − H_gg)⁻¹ (y − ŷ) on the rows of g.
     """
 
-    def __init__(self, coordinates: NDArray[np.float64], groups: list[NDArray[np.int64]]) -> None:
-        self._x = np.concatenate([coordinates, np.ones((len(coordinates), 1))], axis=1)
-        penalty = np.full(self._x.shape[1], RIDGE)
-        penalty[-1] = RIDGE * 1e-3  # the intercept
-        self._gram = self._x.T @ self._x + np.diag(penalty)
-        self._solved = np.linalg.solve(self._gram, self._x.T)  # (d, n)
+    def __init__(self, coordinates: NDArray[np.floating], groups: list[NDArray[np.int64]]) -> None:
+        n, width = coordinates.shape
+        gram = np.diag(np.r_[np.full(width, RIDGE), RIDGE * 1e-3])  # the intercept is hardly held back
+        for block in blocks(n):
+            x = _with_one(coordinates[block])
+            gram += x.T @ x
+        whiten = np.linalg.inv(np.linalg.cholesky(gram)).T
+        self._z = np.empty((n, width + 1))
+        for block in blocks(n):
+            self._z[block] = _with_one(coordinates[block]) @ whiten
         self._groups = groups
 
     def predict(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,21 +128,22 @@ class LeaveGroupOutRidge:
         Returns:
             float64 [n, K].
         """
-        weights = self._solved @ targets
-        residual = targets - self._x @ weights
+        weights = self._z.T @ targets
+        residual = targets - self._z @ weights
         predicted = np.empty_like(targets)
         for rows in self._groups:
-            x = self._x[rows]
+            z = self._z[rows]
             if len(rows) == 1:
-                held = float(x[0] @ self._solved[:, rows[0]])
-                predicted[rows] = targets[rows] - residual[rows] / (1 - held)
-            elif len(rows) <= x.shape[1]:
-                block = np.eye(len(rows)) - x @ self._solved[:, rows]
-                predicted[rows] = targets[rows] - np.linalg.solve(block, residual[rows])
+                predicted[rows] = targets[rows] - residual[rows] / (1 - float(z[0] @ z[0]))
+            elif len(rows) <= z.shape[1]:
+                predicted[rows] = targets[rows] - np.linalg.solve(np.eye(len(rows)) - z @ z.T, residual[rows])
             else:  # fewer unknowns than images: fit again without them
-                moment = self._x.T @ targets - x.T @ targets[rows]
-                predicted[rows] = x @ np.linalg.solve(self._gram - x.T @ x, moment)
+                predicted[rows] = z @ np.linalg.solve(np.eye(z.shape[1]) - z.T @ z, weights - z.T @ targets[rows])
         return predicted
+
+
+def _with_one(coordinates: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.concatenate([coordinates, np.ones((len(coordinates), 1))], axis=1, dtype=np.float64)
 
 
 def principal_components(values: NDArray[np.float32], components: int) -> NDArray[np.float32]:
@@ -170,7 +179,7 @@ def directions(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
     return unit
 
 
-def _kernel_coordinates(embeddings: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+def _kernel_coordinates(embeddings: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     """Coordinates whose products are a Gaussian kernel, spanned by landmarks (Williams and Seeger 2001)."""
     unit = directions(embeddings)
     rows = np.random.default_rng(seed).permutation(len(unit))
@@ -178,9 +187,14 @@ def _kernel_coordinates(embeddings: NDArray[np.floating], seed: int) -> NDArray[
     sample = unit[rows[:_PAIRS]].astype(np.float64)
     apart = np.maximum(2 - 2 * sample @ sample.T, 0)[np.triu_indices(len(sample), 1)]
     width = max(float(np.median(apart)), 1e-3) if len(apart) else 1.0
-    between = np.exp(-np.maximum(2 - 2 * (unit @ landmarks.T).astype(np.float64), 0) / width)
-    own = np.exp(-np.maximum(2 - 2 * (landmarks @ landmarks.T).astype(np.float64), 0) / width)
-    values, vectors = np.linalg.eigh(own)
+    values, vectors = np.linalg.eigh(_kernel(landmarks, landmarks, width))
     kept = values > 1e-3
-    coordinates: NDArray[np.float64] = between @ (vectors[:, kept] / np.sqrt(values[kept]))
+    turn = vectors[:, kept] / np.sqrt(values[kept])
+    coordinates = np.empty((len(unit), turn.shape[1]), np.float32)
+    for block in blocks(len(unit)):  # in one piece and float64 it takes several GB at 100,000 images
+        coordinates[block] = _kernel(unit[block], landmarks, width) @ turn
     return coordinates
+
+
+def _kernel(one: NDArray[np.float32], other: NDArray[np.float32], width: float) -> NDArray[np.float64]:
+    return np.exp(-np.maximum(2 - 2 * (one @ other.T).astype(np.float64), 0) / width)

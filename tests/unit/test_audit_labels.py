@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -159,6 +160,17 @@ def test_ridge_answers_for_a_group_are_those_of_a_ridge_that_never_saw_it() -> N
         rest = np.setdiff1d(np.arange(30), rows)
         weights = np.linalg.solve(full[rest].T @ full[rest] + penalty, full[rest].T @ y[rest])
         np.testing.assert_allclose(predicted[rows], full[rows] @ weights, atol=1e-8)
+
+
+def test_the_ridge_holds_its_coordinates_once() -> None:
+    x = np.random.default_rng(4).normal(size=(20_000, 60)).astype(np.float32)
+    groups = rows_of_groups(np.arange(len(x)).astype(str).astype(object))
+    tracemalloc.start()
+    ridge = LeaveGroupOutRidge(x, groups)
+    ridge.predict(np.eye(2)[np.arange(len(x)) % 2])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.5 * x.size * 8
 
 
 @pytest.mark.parametrize("injected", [0.05, 0.2])
