@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SameLook = Callable[[int, list[int]], NDArray[np.bool_]]  # a row and others → which of them look like it
-_EXACT = ("sha256", "pixels")
+EXACT = ("sha256", "pixels")  # methods that prove a copy
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def cluster_links(links: list[Link], same_look: SameLook) -> list[Cluster]:
     """
     home: dict[int, int] = {}  # row → the first row with equal pixels
     for link in links:
-        if link.method in _EXACT:
+        if link.method in EXACT:
             a, b = _home(home, link.first), _home(home, link.second)
             home[max(a, b)] = min(a, b)
     near: dict[int, dict[int, float]] = {}
@@ -100,7 +100,7 @@ def _part(start: int, rows: set[int], near: dict[int, dict[int, float]]) -> set[
 
 def _with_links(links: list[Link], home: dict[int, int], cluster_of: dict[int, int]) -> list[Cluster]:
     clusters: dict[int, dict[int, Link]] = {}
-    for link in sorted(links, key=lambda one: (one.distance, one.method not in _EXACT, one.first, one.second)):
+    for link in sorted(links, key=lambda one: (one.distance, one.method not in EXACT, one.first, one.second)):
         cluster = cluster_of[_home(home, link.first)]
         if cluster == cluster_of[_home(home, link.second)]:
             for row in (link.first, link.second):

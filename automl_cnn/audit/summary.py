@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from automl_cnn.audit.clusters import EXACT
 from automl_cnn.audit.health import FLAG_SCORE
 from automl_cnn.audit.problems import Problem
 from automl_cnn.data.issues import issue_row
@@ -26,7 +27,7 @@ def duplicate_issues(duplicates: pd.DataFrame, images: int) -> list[dict[str, An
     rows = []
     for cluster, members in duplicates.groupby("cluster", sort=True):
         for row in members.to_dict("records"):
-            exact = row["method"] in ("sha256", "pixels")
+            exact = row["method"] in EXACT
             words = f"{'one picture' if exact else 'nearly one picture'} in {len(members)} files"
             if row["label_conflict"]:
                 words += " under different labels"
