@@ -62,6 +62,16 @@ def test_what_has_changed_since_is_asked_again_and_says_why(tmp_path: Path) -> N
     }
 
 
+def test_of_a_large_cluster_those_that_were_not_judged_come_first(tmp_path: Path) -> None:
+    audited = ReviewSet(tmp_path, 15, classes=("cat",), suspected=0, clusters=(("phash", tuple(range(14))),))
+    (before,) = audited.items()
+    assert (len(before.images), before.more) == (12, 2)
+    seen = [f"{image.sha256},near_duplicate,keep,,,,,," for image in before.images]
+    audited.decisions_path.write_text("\n".join([",".join(COLUMNS), *seen]))
+    assert [image.id for image in audited.items()[0].images[:2]] == ["id0012", "id0013"]
+    assert len(audited.items()[0].images) == 12
+
+
 def test_the_same_findings_give_the_same_page_and_no_name_ends_its_script(tmp_path: Path) -> None:
     audited = ReviewSet(tmp_path, 6, classes=("</script><b>", "<!--", "&amp;"))
     audited.write_page()

@@ -178,6 +178,8 @@ def _clusters(duplicates: pd.DataFrame, desk: _Desk) -> list[Item]:
         why = [words for words in asked if words is not None]
         if len(rows) < 2 or not why:
             continue
+        open_first = sorted(range(len(rows)), key=lambda place: asked[place] is None)
+        rows = [rows[place] for place in open_first]  # or a large cluster would show what is decided for ever
         images: dict[tuple[str, str], Shown] = {}
         files: dict[tuple[str, str], int] = {}
         for row in rows:
