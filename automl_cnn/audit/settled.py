@@ -31,7 +31,9 @@ class Settled:
     """
 
     def __init__(self, decided: pd.DataFrame, decisions: Decisions) -> None:
-        self._given = dict(zip(decided["sha256"].tolist(), decided["given_label"].tolist(), strict=True))
+        self._given: dict[str, set[str]] = {}  # the same bytes may lie there under several labels
+        for key, label in zip(decided["sha256"].tolist(), decided["given_label"].tolist(), strict=True):
+            self._given.setdefault(key, set()).add(str(label))
         self._rows: dict[tuple[str, str], dict[str, str]] = {}
         for row in decisions.rows():
             self._rows[row["sha256"], _family(row["issue"])] = row
@@ -52,11 +54,12 @@ class Settled:
         if row is None:
             return None
         changes = []
-        given, seen = str(self._given.get(sha256, "")), row["label_seen"]
-        moved_there = row["decision"] == "relabel" and row["new_label"].removeprefix(NEW_CLASS).strip() == given
-        if seen and seen != given and not moved_there:
-            changes.append(f"its label was {seen} and is now {given}")
-        before = number(row["score_seen"]) if row["score_seen"] else None
+        given, seen = self._given.get(sha256, set()), row["label_seen"]
+        moved_there = row["decision"] == "relabel" and row["new_label"].removeprefix(NEW_CLASS).strip() in given
+        if seen and seen not in given and not moved_there:
+            changes.append(f"its label was {seen} and is now {' and '.join(sorted(given))}")
+        same_scale = _family(row["issue"]) == _family(issue)  # what was said of the whole image has no score of this
+        before = number(row["score_seen"]) if row["score_seen"] and same_scale else None
         # a relabel gives the image another label, and with it another score: nothing to compare
         if before is not None and row["decision"] != "relabel" and _moved(issue, before, score):
             changes.append(f"its score was {before:.3g} and is now {score:.3g}")

@@ -243,3 +243,16 @@ def test_a_score_that_cannot_be_compared_brings_nothing_back(tmp_path: Path) -> 
     assert settled.why_again(sha("a"), "exact_duplicate", float("nan")) is None
     assert settled.why_again(sha("a"), "near_duplicate", 0.05) is None
     assert "its score was 0.02" in str(settled.why_again(sha("a"), "near_duplicate", 0.2))
+
+
+def test_what_was_seen_under_one_of_its_two_labels_is_settled_under_both() -> None:
+    lines = [("a", "near_duplicate", "keep", "", "", "", "", "", label) for label in ("dog", "cat", "cow")]
+    decided, _ = apply_decisions(manifest_of(("a", "dog"), ("a", "cat")), decided_by())
+    said = [Settled(decided, decided_by(line)).why_again(sha("a"), "near_duplicate", 0.1) for line in lines]
+    assert said == [None, None, "Decided before: keep; its label was cow and is now cat and dog."]
+
+
+def test_the_score_of_another_issue_is_not_compared() -> None:
+    line = ("a", "", "keep", "", "", "", "", "4.1", "dog")
+    decided, _ = apply_decisions(manifest_of(("a", "dog")), decided_by(line))
+    assert Settled(decided, decided_by(line)).why_again(sha("a"), "near_duplicate", 0.2) is None
