@@ -82,7 +82,7 @@ def test_keys_decide_and_the_saved_file_is_what_the_audit_applies(page: Page, tm
     press(page, "s", "k")  # of the copies 6, 9, 12 the first is none, the others are
     press(page, "m")
     page.get_by_label("Path or sha256").fill(sha_of(15))
-    press(page, "Enter", "k")  # 7 belongs with 15; 10 is right
+    press(page, "Enter", "k")  # 7 belongs with 15; 7 and 10 are right
     press(page, "x")  # blurry and dark
     assert page.locator("#count").inner_text() == "8 of 8 decided"
 
@@ -96,7 +96,8 @@ def test_keys_decide_and_the_saved_file_is_what_the_audit_applies(page: Page, tm
         [sha_of(6), "near_duplicate", "split_group", ""],
         [sha_of(9), "near_duplicate", "keep", ""],
         [sha_of(12), "near_duplicate", "keep", ""],
-        [sha_of(7), "near_duplicate", "merge_group", sha_of(15)],
+        [sha_of(7), "group", "merge_group", sha_of(15)],
+        [sha_of(7), "near_duplicate", "keep", ""],
         [sha_of(10), "near_duplicate", "keep", ""],
         [sha_of(13), "blurry", "exclude", ""],
         [sha_of(13), "dark", "exclude", ""],
@@ -245,6 +246,27 @@ def test_right_as_it_is_means_the_label_that_is_shown(page: Page, tmp_path: Path
     press(page, "Enter")
     assert [row[2:] for row in save(page, audited)] == [["relabel", "new:wolf"]] * 2
     assert audited.resolved()[0].decided["label"].tolist()[:2] == ["wolf", "wolf"]
+
+
+def test_a_merge_stands_beside_what_is_decided_of_the_image_and_a_second_says_what_it_replaces(
+    page: Page, tmp_path: Path
+) -> None:
+    audited = ReviewSet(tmp_path, 15, suspected=0, clusters=(("phash", (0, 3)),))
+    audited.write_page()
+    page.goto(audited.page.as_uri())
+    for other in (13, 14):
+        press(page, "m")
+        page.get_by_label("Path or sha256").fill(sha_of(other))
+        press(page, "Enter")
+    assert "It replaces “merged into a group”" in page.locator("#toast").inner_text()
+    assert page.locator("#count").inner_text() == "0 of 1 decided"
+    press(page, "o")
+    assert sorted(save(page, audited)) == sorted([
+        [sha_of(0), "group", "merge_group", sha_of(14)],
+        [sha_of(0), "near_duplicate", "keep_one", ""],
+        [sha_of(3), "near_duplicate", "exclude", ""],
+    ])  # fmt: skip
+    assert [join[:2] for join in audited.resolved()[0].joins] == [("id0000", "id0014")]
 
 
 def test_undo_after_a_reload_brings_back_the_line_that_was_replaced(page: Page, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const store = new Store(data);
 const at = (id) => document.getElementById(id);
 const KINDS = { conflict: "Label conflicts", label: "Suspected labels", cluster: "Copies", fault: "Odd pictures", further: "Further down" };
+const GROUP = "group"; // the issue of a merge: it stands beside what is decided of the image
 const CHUNK = 30;
 const classes = [...data.classes];
 const undone = []; // snapshots before each decision, with the item they were about
@@ -40,6 +41,8 @@ function rowOf(picture) {
 }
 
 const keysOf = (picture) => picture.issues.map(([issue]) => keyOf(picture.sha256, issue));
+
+const isTouched = (picture) => rowOf(picture) || store.get(picture.sha256, GROUP);
 
 // The same bytes may stand under two labels: keep_one names the label that is kept.
 const isOne = (picture, row) => row && row.decision === "keep_one" && (!row.new_label || plain(row.new_label) === picture.label);
@@ -100,7 +103,7 @@ function decide(decision, newLabel = "", confirmed = false) {
     const open = item.images.filter((one) => !rowOf(one));
     rows = (open.length ? open : [picture]).flatMap((one) => one.issues.map(([issue, score]) => rowFor(one, issue, score, "keep", "")));
   } else if (decision === "merge_group") {
-    rows = [rowFor(picture, isCluster(item) ? picture.issues[0][0] : "near_duplicate", null, decision, newLabel)];
+    rows = [rowFor(picture, GROUP, null, decision, newLabel)];
   } else {
     rows = picture.issues.map(([issue, score]) => rowFor(picture, issue, score, decision, newLabel));
   }
@@ -114,7 +117,8 @@ function decide(decision, newLabel = "", confirmed = false) {
   refresh(item);
   const replaced = gone.length ? ` It replaces “${gone.map(words).join("”, “")}”.` : "";
   say(`${decision === "merge_group" ? "Merged" : capital(words(rows[0]))}.${replaced}`);
-  if (stateOf(item) && decision !== "merge_group") next();
+  if (decision === "merge_group") return; // which is no answer to what is asked here
+  if (stateOf(item)) next();
   else if (isCluster(item)) moveInside(1);
 }
 
@@ -140,8 +144,8 @@ function undo() {
     refresh(last.item);
     return say("Undone.");
   }
-  if (current && current.images.some(rowOf)) {
-    store.remove(current.images.flatMap(keysOf));
+  if (current && current.images.some(isTouched)) {
+    store.remove(current.images.flatMap((one) => [...keysOf(one), keyOf(one.sha256, GROUP)]));
     refresh(current);
     return say("Open again.");
   }
@@ -208,10 +212,11 @@ function badge(side) {
 
 function figure(item, picture, index) {
   const row = rowOf(picture), picked = item === current && index === chosen && item.images.length > 1;
-  const merged = store.get(picture.sha256, "near_duplicate");
+  const merged = store.get(picture.sha256, GROUP);
   const left = isCluster(item) && stateOf(item), one = left && left.decision === "keep_one";
   const gone = (row && ["exclude", "split_group"].includes(row.decision)) || (one && !isOne(picture, row));
   const said = isCluster(item) && (one && !isOne(picture, row) ? "excluded with its cluster" : row && words(row));
+  const verdicts = [said, merged && words(merged)].filter(Boolean).map((text) => make("span", { class: "verdict" }, text));
   return make("figure", {
     class: ["shot", picked && "picked", gone && "gone", isOne(picture, row) && "one"].filter(Boolean).join(" "),
     on: { click: () => { if (current !== item) go(shown.indexOf(item)); chosen = index; refresh(item); } },
@@ -219,8 +224,8 @@ function figure(item, picture, index) {
   make("span", { class: "frame" }, thumb(picture.id, `${picture.path}, labelled ${picture.label}`), badge(picture.side)),
   isCluster(item) && make("figcaption", {}, make("b", {}, picture.label), make("span", { class: "small" }, picture.note),
     make("span", { class: "small path", title: picture.path }, picture.path),
-    said && make("span", { class: "verdict" }, said)),
-  !isCluster(item) && merged && merged.decision === "merge_group" && make("figcaption", {}, make("span", { class: "verdict" }, words(merged))));
+    ...verdicts),
+  !isCluster(item) && merged && make("figcaption", {}, ...verdicts));
 }
 
 function likelihoods(item) {
@@ -262,7 +267,7 @@ function buttons(item) {
     button("X", "Exclude", () => decide("exclude")), button("C", "Other class …", chooseClass),
     cluster && !image().exact && button("S", "No copy: split off", () => decide("split_group")),
     button("M", "Same group as …", chooseGroup), rowOf(image()) && button("N", "Note", writeNote),
-    item.images.some(rowOf) && button("U", "Undo", undo));
+    item.images.some(isTouched) && button("U", "Undo", undo));
 }
 
 function card(item) {

@@ -112,6 +112,9 @@ class Store {
       for (const [key, other] of this.rows) {
         if (other.sha256 === row.sha256 && key !== own && contradict(row, other)) { this.rows.delete(key); gone.push(other); }
       }
+      const earlier = this.rows.get(own) || this.filed.get(own);
+      const again = earlier && earlier.decision === row.decision && earlier.new_label === row.new_label;
+      if (earlier && earlier.decision === "merge_group" && !again) gone.push(earlier);
       this.rows.delete(own); // so that the newest stands last
       this.written.delete(own);
       this.rows.set(own, row);
