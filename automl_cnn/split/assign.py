@@ -61,7 +61,7 @@ def split_images(
     told = tally(table.loc[used, "group"], table.loc[used, "label"])
     relaxations: Relaxations = {}
     if joins is not None:
-        relaxations = relaxed_groupings(joins, [i for i in table["image_id"].tolist() if i not in (left_out or {})])
+        relaxations = relaxed_groupings(joins, table.loc[used, "image_id"].tolist())
     _check_classes(table[used], told, relaxations)
     ratios = [params.ratios.train, params.ratios.validation, params.ratios.test]
     fixed = _standing(table, told.rows, earlier or {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from automl_cnn.artifacts import GROUPS
 from automl_cnn.config import GroupSource
@@ -19,9 +20,10 @@ class Groups:
     """What `build_groups` found.
 
     Attributes:
-        table: GROUPS, one row an image of the manifest, in its order. `group` is the smallest image_id of the group;
-            `reason` names what joined it and is empty for an image that stands alone.
-        joins: JOINS, one row for every image that a source joined to another, with what they share.
+        table: GROUPS, one row an image of the manifest, in its order. `group` is the smallest image_id in use of the
+            group; `reason` names what joined it and is empty for an image that stands alone.
+        joins: JOINS, one row for every image that a source joined to another, with what they share; images out of use
+            are among them.
         unnamed: images to which a source gives no group, by source; they stand alone unless another source joins them.
     """
 
@@ -41,10 +43,11 @@ def build_groups(
 ) -> Groups:
     """Join images that share anything by any source; joins carry over from one source to the next.
 
-    Copies, the same bytes or the same pixels, are joined whatever `sources` says: they cannot leak.
+    Copies, the same bytes or the same pixels, are joined whatever `sources` says: they cannot leak. Images out of use,
+    broken or excluded, join nobody.
 
     Args:
-        manifest: MANIFEST table with the columns of the user's CSV.
+        manifest: MANIFEST table with the columns of the user's CSV; `excluded` (bool) where a reviewer has spoken.
         duplicates: DUPLICATES table.
         sources: of column, folder, pattern, session, duplicates.
         group_column: for column; None means that there is none, and the source is passed over.
@@ -66,18 +69,42 @@ def build_groups(
     }
     ids = manifest["image_id"].to_numpy(dtype=object)
     said += [*share_copies(manifest), share_reviewed(manifest, joins)]
-    return Groups(group_images(ids, link(said)), join_table(said, ids), unnamed)
+    idle = (manifest["status"] != "ok").to_numpy(bool)
+    if "excluded" in manifest:
+        idle = idle | manifest["excluded"].to_numpy(bool)
+    return Groups(group_images(ids, link(said), idle), join_table(said, ids), unnamed)
 
 
-def group_images(ids: Texts, links: Links) -> pd.DataFrame:
+def group_images(ids: Texts, links: Links, idle: NDArray[np.bool_] | None = None) -> pd.DataFrame:
     """Make the groups of a graph of joins.
 
     Args:
         ids: image ids, text [n], unique.
         links: what they share.
+        idle: bool [n], images that join nobody. One that shares something with a single group belongs to it, any other
+            stands alone.
     Returns:
         GROUPS table, in the order of `ids`.
     """
-    component = components(links, len(ids))
-    columns = {"image_id": ids, "group": name_groups(component, ids), "reason": group_reasons(links, component)}
+    idle = np.zeros(len(ids), bool) if idle is None else idle
+    joining = links.without(idle)
+    component = components(joining, len(ids))
+    host = _hosts(links, joining, component, idle)
+    group, reason = name_groups(component, ids)[host], group_reasons(joining, component)[host]
+    columns = {"image_id": ids, "group": group, "reason": reason}
     return pd.DataFrame(columns, columns=list(GROUPS.columns)).astype("str")
+
+
+def _hosts(links: Links, joining: Links, component: NDArray[np.int64], idle: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """In whose group each image is: itself, or for an idle one an image of the only group that it touches: int [n]."""
+    host = np.arange(len(idle))
+    holder = np.full(len(links.sources), -1, np.int64)
+    holder[joining.things] = joining.images
+    hanging = idle[links.images] & (holder[links.things] >= 0)
+    images, touched = links.images[hanging], holder[links.things[hanging]]
+    least, most = np.full(len(idle), len(idle)), np.full(len(idle), -1)
+    np.minimum.at(least, images, component[touched])
+    np.maximum.at(most, images, component[touched])
+    single = least[images] == most[images]
+    host[images[single]] = touched[single]
+    return host

@@ -32,7 +32,7 @@ def relaxed_groupings(joins: pd.DataFrame, ids: Sequence[str]) -> Relaxations:
 
     Args:
         joins: JOINS table.
-        ids: image ids.
+        ids: of the images that are to be dealt; others join nobody.
     Returns:
         What to give up, in the words of params.yaml → a function that makes the GROUPS table without it.
     """

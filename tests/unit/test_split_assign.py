@@ -121,6 +121,17 @@ def test_the_source_of_groups_that_makes_a_class_impossible_is_offered_to_be_lef
     assert caught.value.action.startswith("Leave session out of split.group_by: rare then has 3 groups, but 4 images")
 
 
+def test_what_could_be_given_up_is_computed_without_the_images_out_of_use() -> None:
+    """A folder joins two images of rare; an excluded image alone would join one of them to the third."""
+    rows = [(label, f"{label}{n}") for label in "ab" for n in range(9)]
+    decided, groups = images([*rows, ("rare", "r0"), ("rare", "r1"), ("rare", "r1"), ("rare", "x")])
+    decided.loc[21, "excluded"] = True
+    joins = [("i00020", "i00019", "folder", "f"), ("i00021", "i00018", "session", "s"), ("i00021", "i00019", "to", "t")]
+    table = pd.DataFrame(joins, columns=list(JOINS.columns)).astype("str")
+    with pytest.raises(SplitError, match="Leave folder out of split.group_by: rare then has 3 groups"):
+        split_images(decided, groups, NO_DUPLICATES, SplitParams(), joins=table)
+
+
 def test_one_class_is_an_error() -> None:
     with pytest.raises(SplitError, match="at least two classes"):
         split([("a", f"a{n}") for n in range(9)])

@@ -166,6 +166,23 @@ def test_a_column_may_be_called_like_a_source() -> None:
     assert groups.unnamed == {"column folder": 1, "folder": 0}
 
 
+def test_an_image_that_is_out_of_use_hangs_on_a_group_and_joins_no_two() -> None:
+    frame = manifest(
+        [f"a/{number}.png" for number in range(8)], sender=["r1", "r1", "r2", "r2", "r1", "r4", "r5", "r6"]
+    )
+    frame["excluded"] = [False, True, False, False, False, False, True, True]
+    frame.loc[5, "status"] = "truncated"
+    groups = build_groups(frame, clusters(["i1", "i2"], ["i5", "i3"], ["i6", "i7"]), ["column", "duplicates"], "sender")
+    assert groups.table["group"].tolist() == ["i0", "i1", "i2", "i2", "i0", "i2", "i6", "i7"]
+    assert groups.table["reason"].tolist() == ["sender r1", "", *["sender r2"] * 2, "sender r1", "sender r2", "", ""]
+
+
+def test_the_name_and_reason_of_a_group_do_not_tell_whether_an_image_out_of_use_hangs_on_it() -> None:
+    frame = manifest([f"a/{number}.png" for number in range(3)], sender=["x"] * 3)
+    groups = build_groups(frame.assign(excluded=[True, False, False]), clusters(), ["column"], "sender").table
+    assert groups["group"].tolist() == ["i1"] * 3
+
+
 @st.composite
 def anything_shared(draw: st.DrawFn) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Images whose senders, folders, copies and clusters overlap in any way."""
