@@ -138,8 +138,6 @@ def _warnings(summary: dict[str, Any], decided: pd.DataFrame, unnamed: dict[str,
         said.append(
             f"Labels that look wrong: {flagged:,} ({summary['labels']['flagged_share']:.1%}); see labels.parquet."
         )
-    if relabels := summary["review"]["test_relabels"]:
-        said.append(f"Relabelled in the test split: {_plural(len(relabels), 'image')}; that changes what is measured.")
     if summary["review"]["stop"]:
         said.append("Reviewing can stop: under 10 % of the last fifty suspected labels were wrong.")
     if problems := summary["decisions"]["problems"]:

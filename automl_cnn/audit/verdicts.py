@@ -76,7 +76,9 @@ def apply_decisions(manifest: pd.DataFrame, decisions: Decisions) -> tuple[pd.Da
     return decided, problems
 
 
-def apply_to_duplicates(decided: pd.DataFrame, duplicates: pd.DataFrame, decisions: Decisions) -> Resolved:
+def apply_to_duplicates(
+    decided: pd.DataFrame, duplicates: pd.DataFrame, decisions: Decisions, *, again: bool = False
+) -> Resolved:
     """Apply keep_one, split_group and merge_group. Applied to its own result it changes nothing more.
 
     A keep_one keeps one file of the cluster, under new_label where that is given. It excludes what nobody need look at:
@@ -89,13 +91,15 @@ def apply_to_duplicates(decided: pd.DataFrame, duplicates: pd.DataFrame, decisio
         decided: what `apply_decisions` returned.
         duplicates: DUPLICATES table.
         decisions: what `read_decisions` returned.
+        again: `duplicates` is the result of an earlier call; that an image which split_group took out then is in no
+            cluster now is no problem.
     """
     files, sets = _Files(decided), _Clusters(decided, duplicates)
     labels = _Classes(decided["given_label"].tolist(), decisions)
     every = zip(decisions.lines(), decisions.rows(), strict=True)
     known = [(line, row) for line, row in every if row["sha256"] in files.of]
     problems = [
-        _split_off(line, files.of[row["sha256"]], sets, files)
+        _split_off(line, files.of[row["sha256"]], sets, files, again)
         for line, row in known
         if row["decision"] == "split_group"
     ]
@@ -137,10 +141,10 @@ class _Clusters:
         self.of = {name: number for name, number in self.of.items() if sizes[number] > 1}
 
 
-def _split_off(line: int, same_bytes: list[str], sets: _Clusters, files: _Files) -> Problem | None:
+def _split_off(line: int, same_bytes: list[str], sets: _Clusters, files: _Files, again: bool) -> Problem | None:
     ids = [name for name in same_bytes if name in sets.of]
     if not ids:
-        return _no_cluster(line, files.path[same_bytes[0]])
+        return None if again else _no_cluster(line, files.path[same_bytes[0]])
     if any(sets.method[name] in EXACT for name in ids):
         return _exact_copy(line, files.path[ids[0]])
     for name in ids:

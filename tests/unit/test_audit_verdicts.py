@@ -140,6 +140,15 @@ def test_a_decision_about_copies_of_an_image_that_has_none_is_said() -> None:
     assert resolved.decided["excluded"].tolist() == [False, True, False]
 
 
+def test_what_was_split_off_before_is_no_problem_when_the_same_decisions_are_applied_again() -> None:
+    manifest = manifest_of(("a", "dog"), ("b", "dog"), ("c", "dog"), ("d", "dog"))
+    decisions = decided_by(("a", "", "split_group"), ("d", "", "keep_one"))
+    once = resolve(manifest, clusters_of(manifest, {"d1": [0, 1, 2]}), decisions)
+    assert [problem.line for problem in once.problems] == [3]
+    decided, _ = apply_decisions(manifest, decisions)
+    assert apply_to_duplicates(decided, once.duplicates, decisions, again=True).problems == once.problems
+
+
 def test_merge_group_joins_every_file_of_both_images() -> None:
     manifest = manifest_of(("a", "dog"), ("b", "dog"), ("b", "dog"), ("c", "dog"))
     resolved = resolve(manifest, clusters_of(manifest, {}), decided_by(("c", "", "merge_group", sha("b").upper())))

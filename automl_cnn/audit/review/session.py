@@ -13,7 +13,7 @@ from automl_cnn.audit.decisions import Decisions, read_decisions
 from automl_cnn.audit.problems import Problem
 from automl_cnn.audit.review.items import collect_items
 from automl_cnn.audit.review.page import write_review
-from automl_cnn.audit.settled import Settled, read_sides, relabels_of_test, review_progress, settle_labels
+from automl_cnn.audit.settled import Settled, read_sides, review_progress, settle_labels
 from automl_cnn.audit.verdicts import apply_decisions, apply_to_duplicates
 from automl_cnn.data.store import ImageStore
 from automl_cnn.progress import Progress, silent
@@ -41,12 +41,11 @@ def prepare_review(
         duplicates: of `apply_to_duplicates`.
         decisions: what decisions.csv holds.
         problems: its lines that are not applied.
-        sides: of `read_sides`.
+        sides: of `read_sides`, for the page to show; none where the split is a later stage.
         store: the decoded images.
         progress: told as the page grows.
     Returns:
-        What `review_progress` and `write_review` return, `open` (questions by kind), and `test_relabels`: paths of test
-        images under another label.
+        What `review_progress` and `write_review` return, and `open` (questions by kind).
     """
     items = collect_items(decided, issues, labels, duplicates, Settled(decided, decisions), sides)
     kinds = [item.kind for item in items]
@@ -55,7 +54,6 @@ def prepare_review(
         **review_progress(labels, decided, decisions),
         **written,
         "open": {kind: kinds.count(kind) for kind in sorted(set(kinds) - {"further"})},
-        "test_relabels": relabels_of_test(decided, sides),
     }
 
 
@@ -77,9 +75,10 @@ def renew_review(files: Files, decisions_path: Path, page: Path, progress: Progr
     )
     decisions = read_decisions(decisions_path)
     decided, unfit = apply_decisions(manifest, decisions)
-    resolved = apply_to_duplicates(decided, duplicates, decisions)
+    resolved = apply_to_duplicates(decided, duplicates, decisions, again=True)
+    problems = sorted([*decisions.problems, *unfit, *resolved.problems], key=lambda problem: problem.line)
     labels = settle_labels(labels, resolved.decided, Settled(resolved.decided, decisions))
     return prepare_review(
-        page, resolved.decided, issues, labels, resolved.duplicates, decisions, [*decisions.problems, *unfit],
+        page, resolved.decided, issues, labels, resolved.duplicates, decisions, problems,
         read_sides(files), ImageStore.open(files.images), progress,
     )  # fmt: skip
