@@ -16,10 +16,9 @@ import pandas as pd
 from automl_cnn.artifacts import LEDGER, read_table, write_table
 from automl_cnn.errors import ArtifactError
 from automl_cnn.split.groups import group_images
+from automl_cnn.split.recall import PROTECTED, recall_sides
 from automl_cnn.split.union import Links, Texts, read_links
 
-PROTECTED = ("test", "validation", "train")  # in a conflict the earlier named keeps its images
-_KEYS = ("sha256", "pixel_sha", "path")
 _COLUMNS = (*LEDGER.columns, "generation")
 _ANEW = "`automl-cnn resplit` splits anew."
 _AGAIN = "Bring it back with `dvc checkout artifacts/ledger.parquet`, or split anew with `automl-cnn resplit`."
@@ -105,7 +104,7 @@ def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame,
         joins: JOINS table of the same images.
         ledger: what `read_ledger` returned.
     """
-    side = _look_up(decided, ledger)
+    side = recall_sides(decided, ledger)
     used = ((decided["status"] == "ok") & ~decided["excluded"].astype(bool)).to_numpy()
     table = decided[["image_id"]].merge(groups, on="image_id", how="left", validate="one_to_one")
     group, _ = pd.factorize(table["group"])
@@ -143,7 +142,7 @@ def extend_ledger(ledger: pd.DataFrame, decided: pd.DataFrame, split: Sequence[s
     Returns:
         LEDGER table; `generation` counts the splits that added something, from 1.
     """
-    rows = decided[list(_KEYS)].astype("str").assign(split=list(split))
+    rows = decided[["sha256", "pixel_sha", "path"]].astype("str").assign(split=list(split))
     rows = rows[rows["split"].isin(PROTECTED)].fillna("").sort_values("path", kind="stable")
     both = pd.concat([ledger[list(LEDGER.columns)], rows], ignore_index=True)
     rows = rows[~both.duplicated().to_numpy()[len(ledger) :]]
@@ -166,44 +165,6 @@ def retire_ledger(path: Path) -> Path | None:
     while (retired := path.with_name(f"{path.stem}.retired-{number}{path.suffix}")).exists():
         number += 1
     return path.rename(retired)
-
-
-def _look_up(decided: pd.DataFrame, ledger: pd.DataFrame) -> Texts:
-    """The side of each image, empty where the ledger does not know it.
-
-    A row of the ledger stands for one image: of several with the same bytes the one at its path comes first, a further
-    copy is a new image. At a path the latest row counts.
-    """
-    images, rows = _coded(decided, ledger)
-    images = images.iloc[np.argsort(images["path"], kind="stable")]
-    side = np.full(len(decided), "", dtype=object)
-    stood = ledger["split"].to_numpy(dtype=object)
-    for keys in (["sha256", "path"], ["sha256"], ["pixel_sha"], ["path"]):
-        if keys == ["path"]:
-            rows = rows[::-1]
-        wanted, offered = (frame[(frame[keys] >= 0).all(axis=1)] for frame in (images, rows))
-        wanted = wanted[wanted[keys[0]].isin(offered[keys[0]])]
-        pairs = pd.merge(
-            wanted[[*keys, "row"]].assign(turn=wanted.groupby(keys).cumcount()),
-            offered[[*keys, "row"]].assign(turn=offered.groupby(keys).cumcount()),
-            on=[*keys, "turn"], suffixes=("", "_of_ledger"),
-        )  # fmt: skip
-        side[pairs["row"].to_numpy()] = stood[pairs["row_of_ledger"].to_numpy()]
-        images = images[~images["row"].isin(pairs["row"])]
-        rows = rows[~rows["row"].isin(pairs["row_of_ledger"])]
-    return side
-
-
-def _coded(decided: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The keys of both as numbers, alike where the texts are alike, -1 where there is none; and the row."""
-    codes = {}
-    for key in _KEYS:
-        texts = pd.concat([decided[key].astype("str"), ledger[key].astype("str")], ignore_index=True)
-        codes[key], _ = pd.factorize(texts.where(texts != ""), sort=key == "path")
-    frame = pd.DataFrame(codes)
-    parts = frame.iloc[: len(decided)], frame.iloc[len(decided) :]
-    images, rows = (part.reset_index(drop=True).assign(row=np.arange(len(part))) for part in parts)
-    return images, rows
 
 
 def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int]:

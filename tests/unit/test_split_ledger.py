@@ -204,6 +204,55 @@ def test_an_image_that_is_excluded_or_absent_for_a_while_comes_back_to_its_side(
     assert sides(step(frame, clusters(), after)[0]) == placed
 
 
+def rename(frame: pd.DataFrame, **paths: str) -> pd.DataFrame:
+    """The same images, some at another path."""
+    given = frame["image_id"].map({name: f"{path}.png" for name, path in paths.items()})
+    return frame.assign(path=given.fillna(frame["path"]))
+
+
+def overwrite(frame: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
+    """The bytes of one image at the path of another."""
+    taken = frame["image_id"].where(frame["image_id"] != name, by)
+    return frame.assign(sha256="b-" + taken, pixel_sha="p-" + taken)
+
+
+def test_bytes_that_stood_in_train_do_not_get_into_test_at_the_path_of_a_test_image() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    frame = overwrite(manifest(BASE), test, by=train)
+    once, ledger = step(frame, clusters(), ledger)
+    assert (sides(once)[train], sides(once)[test]) == ("train", "train")
+    alone = rename(frame[frame["image_id"] != train].reset_index(drop=True), **{test: "renamed"})
+    assert sides(step(alone, clusters(), ledger)[0])[test] == "train"
+
+
+def test_what_a_renamed_image_has_left_behind_is_nobodys_when_others_come_later() -> None:
+    _, ledger = first()
+    _, ledger = step(rename(manifest(BASE), a0="renamed"), clusters(), ledger)
+    at_its_path = rename(manifest([*BASE, ("new", "a", "s-new")]), a0="renamed", new="a0")
+    split, _ = step(at_its_path, clusters(), ledger)
+    assert (split.report["ledger"]["known"], split.report["ledger"]["new"]) == (16, 1)
+    copy = overwrite(rename(manifest([*BASE, ("copy", "a", "s-a0")]), a0="renamed"), "copy", by="a0")
+    split, _ = step(copy, clusters(), ledger)
+    assert (split.report["ledger"]["known"], split.report["ledger"]["new"]) == (16, 1)
+
+
+def test_what_stood_at_a_path_before_it_was_edited_is_not_the_next_image_there() -> None:
+    _, ledger = first()
+    edited = manifest(BASE).replace({"b-a0": "b-edited", "p-a0": "p-edited"})
+    _, ledger = step(edited, clusters(), ledger)
+    rows = [*BASE, ("new", "a", "s-new")]
+    moved = rename(manifest(rows).replace({"b-a0": "b-edited", "p-a0": "p-edited"}), a0="renamed", new="a0")
+    assert step(moved, clusters(), ledger)[0].report["ledger"]["new"] == 1
+
+
+def test_of_two_copies_that_stood_together_one_that_is_edited_is_known_by_its_path() -> None:
+    rows = [*BASE, ("copy", "a", "s-a0")]
+    placed = step(overwrite(manifest(rows), "copy", by="a0"), clusters(), read_ledger(Path("absent")))
+    split, _ = step(manifest(rows), clusters(), placed[1])
+    assert split.report["ledger"]["known"] == 17
+
+
 def test_the_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     _, ledger = first()
     for name in ("one.parquet", "two.parquet"):
