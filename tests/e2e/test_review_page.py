@@ -230,7 +230,7 @@ def test_of_copies_under_two_labels_one_is_kept_and_those_that_were_shown_are_le
     grown = ReviewSet(tmp_path / "grown", 12, suspected=0, clusters=(("phash", (0, 1, 3, 4)),))
     audited.decisions_path.rename(grown.decisions_path)
     assert [(item.kind, [one.id for one in item.images]) for item in grown.items()] == [
-        ("conflict", ["id0000", "id0004"])
+        ("conflict", ["id0004", "id0000"])  # what is not judged comes first
     ]
 
 
