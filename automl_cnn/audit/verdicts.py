@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from automl_cnn.audit.clusters import EXACT
 from automl_cnn.audit.decisions import NEW_CLASS, Decisions
 from automl_cnn.audit.problems import Problem
 
-EXACT = ("sha256", "pixels")
 _STRENGTH = ("keep", "split_group", "merge_group", "keep_one", "relabel", "exclude")  # what `decision` shows of several
 _CLASSES_SHOWN = 10
 

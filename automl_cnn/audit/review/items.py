@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from automl_cnn.audit.clusters import EXACT
 from automl_cnn.audit.decisions import SUSPECT_LABEL
 from automl_cnn.audit.settled import COPIES, Settled
-from automl_cnn.audit.verdicts import EXACT
 
 BY_EYE = (
     "blank", "dark", "bright", "blurry", "low_information", "odd_aspect_ratio", "odd_size", "grey_among_colour",
