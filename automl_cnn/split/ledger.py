@@ -173,8 +173,9 @@ def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int
     A new image that is out of use comes to stand nowhere.
     """
     place = {name: number for number, name in enumerate(PROTECTED)}
-    rank = [place.get(str(name), len(place)) + len(place) * (not use) for name, use in zip(side, used, strict=True)]
     rows = [row for row in range(len(ids)) if side[row] or used[row]]
+    new = 2 * len(place)
+    rank = {row: place[side[row]] + len(place) * (not used[row]) if side[row] else new for row in rows}
     return sorted(rows, key=lambda row: (rank[row], sha256[row], ids[row]))
 
 

@@ -253,6 +253,16 @@ def test_of_two_copies_that_stood_together_one_that_is_edited_is_known_by_its_pa
     assert split.report["ledger"]["known"] == 17
 
 
+def test_a_new_image_does_not_take_the_place_of_an_old_one_that_is_excluded_for_a_while() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    rows = [*BASE, ("new", "a", f"s-{train}")]
+    frame, found = manifest(rows), clusters(["new", test])
+    without, ledger = step(frame.assign(excluded=frame["image_id"] == train), found, ledger)
+    assert sides(without) == {**placed, train: "quarantine", "new": "quarantine"}
+    assert sides(step(frame, found, ledger)[0]) == {**placed, "new": "quarantine"}
+
+
 def test_the_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     _, ledger = first()
     for name in ("one.parquet", "two.parquet"):
