@@ -49,7 +49,8 @@ def split_images(
         groups: GROUPS table of the same images.
         duplicates: DUPLICATES table, to count on the result that no cluster is torn apart.
         params: ratios, folds and seed.
-        earlier: image_id → side, for images that have stood somewhere before; their groups stay there.
+        earlier: image_id → side, for images that have stood somewhere before or are joined to such; their groups stay
+            there.
         left_out: image_id → why the image must be quarantined.
         joins: JOINS table, to find out what would have to be given up where a split is impossible.
     Raises:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from automl_cnn.artifacts import LEDGER, read_table, write_table
 from automl_cnn.errors import ArtifactError
 from automl_cnn.split.groups import group_images
-from automl_cnn.split.recall import PROTECTED, recall_sides
-from automl_cnn.split.union import Links, Texts, read_links
+from automl_cnn.split.recall import PROTECTED, content_sides, recall_sides, stands_by
+from automl_cnn.split.union import Links, Texts, components, read_links
 
 _COLUMNS = (*LEDGER.columns, "generation")
 _ANEW = "`automl-cnn resplit` splits anew."
@@ -31,21 +32,28 @@ class Stand:
     Attributes:
         groups: GROUPS table in the order of the manifest; within a group all images that stand anywhere stand on one
             side. What had to be left out of its group stands alone.
-        earlier: image_id → side, for the images that the ledger knows.
+        earlier: image_id → side, for the images that the ledger knows and for all that are joined to them.
+        stood: bool [n, sides], by image_id: whether the ledger had the bytes of an image on each side. It knows nothing
+            of paths, joins or `earlier`.
         left_out: image_id → why, for the images that must be quarantined lest they join two sides.
         counts: of the images in use: known and new; of those left out: bridging (new) and conflicts (known).
     """
 
     groups: pd.DataFrame
     earlier: dict[str, str]
+    stood: pd.DataFrame
     left_out: dict[str, str]
     counts: dict[str, int]
 
     def report(self, table: pd.DataFrame) -> dict[str, int]:
-        """What report.json says of the ledger: the counts, and how many known images have moved in a SPLITS table."""
-        stood = table["image_id"].map(self.earlier)
-        placed = stood.notna() & table["split"].isin(PROTECTED)
-        return {**self.counts, "moved": int((table["split"] != stood)[placed].sum())}
+        """What report.json says of the ledger.
+
+        `moved` is counted on the SPLITS table: images whose bytes stood on another side, by the ledger as it was read.
+        """
+        stood = self.stood.loc[table["image_id"]]
+        here = np.stack([(table["split"] == name).to_numpy(bool) for name in PROTECTED], axis=1)
+        stayed = (stood.to_numpy() & here).any(axis=1)
+        return {**self.counts, "moved": int((stood.to_numpy().any(axis=1) & here.any(axis=1) & ~stayed).sum())}
 
     def lines(self) -> list[str]:
         """What the stage says; nothing at the first split."""
@@ -96,7 +104,11 @@ def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame,
     Old images never change sides. Where a new join (another split.group_by, a new duplicate, a reviewer's merge_group)
     connects old images of two sides, the test split keeps all of its images, validation those that are not joined to
     the test split, train those that are joined to neither; the joining rest is quarantined. New images follow in the
-    order of their sha256; one that would connect two sides is quarantined, and nothing that merely hangs on it.
+    order of their sha256; one that would connect two sides is quarantined, and nothing that merely hangs on it. A new
+    image with the bytes or pixels of an old one can only stand where that stood.
+
+    An old image that is out of use joins nobody into one group, but what it is joined to must stand on its side, so
+    that it can come back.
 
     Args:
         decided: MANIFEST table after the reviewer's decisions, with `excluded`.
@@ -105,31 +117,34 @@ def find_stand(decided: pd.DataFrame, groups: pd.DataFrame, joins: pd.DataFrame,
         ledger: what `read_ledger` returned.
     """
     side = recall_sides(decided, ledger)
-    used = ((decided["status"] == "ok") & ~decided["excluded"].astype(bool)).to_numpy()
+    known, used = side != "", ((decided["status"] == "ok") & ~decided["excluded"].astype(bool)).to_numpy(bool)
+    own = np.where(known, side, np.where(used, content_sides(decided, ledger), ""))
     table = decided[["image_id"]].merge(groups, on="image_id", how="left", validate="one_to_one")
-    group, _ = pd.factorize(table["group"])
-    stands = [np.bincount(group[side == name], minlength=int(group.max(initial=-1)) + 1) > 0 for name in PROTECTED]
-    torn = np.sum(stands, axis=0)[group] > 1
-    quarantined = np.full(len(table), "", dtype=object)
-    if torn.any():
-        rows = np.flatnonzero(torn)
-        ids = table["image_id"].to_numpy(dtype=object)[rows]
-        links = read_links(joins, ids)
-        order = _order(decided["sha256"].astype("str").to_numpy(dtype=object)[rows], ids, side[rows], used[rows])
-        reasons = _keep_apart(links, order, side[rows])
-        quarantined[rows] = np.where(used[rows], reasons, "")
-        alone = reasons != ""
-        alone[~np.isin(np.arange(len(rows)), order)] = True
-        parts = group_images(ids, links.without(alone))
-        table.loc[rows, ["group", "reason"]] = parts[["group", "reason"]].to_numpy()
-    known, left_out = side != "", quarantined != ""
-    counts = {
-        "known": int((known & used).sum()), "new": int((~known & used).sum()),
-        "bridging": int((left_out & ~known).sum()), "conflicts": int((left_out & known).sum()),
-    }  # fmt: skip
     ids = table["image_id"].to_numpy(dtype=object)
-    earlier = dict(zip(ids[known], side[known], strict=True))
-    return Stand(table, earlier, dict(zip(ids[left_out], quarantined[left_out], strict=True)), counts)
+    group, _ = pd.factorize(table["group"])
+    joined = components(read_links(joins, ids).without(~known & ~used), len(ids)) if (known & ~used).any() else group
+    torn = (_stands(joined, own).sum(axis=1) > 1)[joined]
+    rows = np.flatnonzero(torn | np.isin(group, group[torn]))
+    quarantined = np.full(len(table), "", dtype=object)
+    if len(rows):
+        links = read_links(joins, ids[rows])
+        some = links.without(~known[rows] & ~used[rows])
+        order = _order(decided["sha256"].astype("str").to_numpy(dtype=object)[rows], ids[rows], side[rows], used[rows])
+        reasons = _keep_apart(some, order, own[rows], known[rows])
+        alone = reasons != ""
+        quarantined[rows] = np.where(used[rows], reasons, "")
+        parts = group_images(ids[rows], links.without(alone), ~used[rows])
+        table.loc[rows, ["group", "reason"]] = parts[["group", "reason"]].to_numpy()
+        joined[rows] = len(ids) + components(some.without(alone), len(rows))
+    return Stand(
+        table, _settled(ids, joined, own, known | used), _stood(decided, ledger),
+        {name: str(why) for name, why in zip(ids, quarantined, strict=True) if why},
+        {
+            "known": int((known & used).sum()), "new": int((~known & used).sum()),
+            "bridging": int(((quarantined != "") & ~known).sum()),
+            "conflicts": int(((quarantined != "") & known).sum()),
+        },
+    )  # fmt: skip
 
 
 def extend_ledger(ledger: pd.DataFrame, decided: pd.DataFrame, split: Sequence[str]) -> pd.DataFrame:
@@ -167,7 +182,25 @@ def retire_ledger(path: Path) -> Path | None:
     return path.rename(retired)
 
 
-def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int]:
+def _stands(joined: NDArray[np.int64], own: Texts) -> NDArray[np.bool_]:
+    """On which sides images of each connected part stand: bool [parts, sides]."""
+    parts = int(joined.max(initial=-1)) + 1
+    return np.stack([np.bincount(joined[own == name], minlength=parts) > 0 for name in PROTECTED], axis=1)
+
+
+def _settled(ids: Texts, joined: NDArray[np.int64], own: Texts, counted: NDArray[np.bool_]) -> dict[str, str]:
+    """The side of every image that is connected to one with a side; no part has two any more."""
+    stands = _stands(joined, own)
+    names = np.array(PROTECTED, dtype=object)[stands.argmax(axis=1)]
+    rows = np.flatnonzero((stands.sum(axis=1) > 0)[joined] & counted)
+    return dict(zip(ids[rows].tolist(), names[joined[rows]].tolist(), strict=True))
+
+
+def _stood(decided: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(stands_by(decided, ledger, "sha256"), index=decided["image_id"], columns=list(PROTECTED))
+
+
+def _order(sha256: Texts, ids: Texts, side: Texts, used: NDArray[np.bool_]) -> list[int]:
     """Who is placed first: the old by protection, then the old that are out of use, then the new; each by sha256.
 
     A new image that is out of use comes to stand nowhere.
@@ -179,19 +212,19 @@ def _order(sha256: Texts, ids: Texts, side: Texts, used: np.ndarray) -> list[int
     return sorted(rows, key=lambda row: (rank[row], sha256[row], ids[row]))
 
 
-def _keep_apart(links: Links, order: list[int], side: Texts) -> Texts:
+def _keep_apart(links: Links, order: list[int], own: Texts, known: NDArray[np.bool_]) -> Texts:
     """Grow the groups image by image: text [n], why an image was left out, empty where it was taken in."""
-    shared: list[list[int]] = [[] for _ in side]
+    shared: list[list[int]] = [[] for _ in own]
     for image, thing in zip(links.images.tolist(), links.things.tolist(), strict=True):
         shared[image].append(thing)
     leader = list(range(len(links.sources)))
     side_of: dict[int, str] = {}  # of the shared things, by their leader
-    reasons = np.full(len(side), "", dtype=object)
+    reasons = np.full(len(own), "", dtype=object)
     for row in order:
         roots = {_find(leader, thing) for thing in shared[row]}
-        sides = {side_of[root] for root in roots if root in side_of} | ({side[row]} - {""})
+        sides = {side_of[root] for root in roots if root in side_of} | ({own[row]} - {""})
         if len(sides) > 1:
-            reasons[row] = _tell(links, shared[row], leader, side_of, side[row])
+            reasons[row] = _tell(links, shared[row], leader, side_of, own[row], known[row])
             continue
         for root in roots:
             leader[root] = min(roots)
@@ -207,14 +240,16 @@ def _find(leader: list[int], thing: int) -> int:
     return thing
 
 
-def _tell(links: Links, shared: list[int], leader: list[int], side_of: dict[int, str], own: str) -> str:
+def _tell(links: Links, shared: list[int], leader: list[int], side_of: dict[int, str], own: str, known: bool) -> str:
     """Name the sides between which an image stands and what joins it to each."""
     joined: dict[str, list[str]] = {}
     for thing in shared:
         if there := side_of.get(_find(leader, thing)):
             joined.setdefault(there, []).append(f"{links.sources[thing]} {links.values[thing]}")
+    if own and not known:
+        joined.setdefault(own, ["a copy stood there"])
     told = [f"{name} ({', '.join(sorted(joined[name]))})" for name in reversed(PROTECTED) if name in joined]
-    if own:
+    if known:
         told = [text for text in told if not text.startswith(f"{own} (")]
         return f"stands in {own}, now also joined to {' and '.join(told)}"
     return f"would join {' to '.join(told)}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from automl_cnn.artifacts import DUPLICATES, LEDGER, Table, write_table
@@ -15,7 +16,7 @@ from automl_cnn.config import SplitParams
 from automl_cnn.errors import ArtifactError
 from automl_cnn.split.assign import Split, split_images
 from automl_cnn.split.groups import build_groups
-from automl_cnn.split.ledger import extend_ledger, find_stand, read_ledger, retire_ledger, write_ledger
+from automl_cnn.split.ledger import Stand, extend_ledger, find_stand, read_ledger, retire_ledger, write_ledger
 
 Row = tuple[str, str, str]  # name, class, sender
 BASE: list[Row] = [(f"{label}{number}", label, f"s-{label}{number}") for label in "ab" for number in range(8)]
@@ -58,13 +59,32 @@ def one_of(placed: dict[str, str], side: str) -> str:
     return min(name for name, split in placed.items() if split == side)
 
 
-Growth = list[tuple[list[Row], list[list[str]]]]
+@dataclass(frozen=True)
+class Step:
+    """What happens to a set between two splits.
+
+    Attributes:
+        new: images that come.
+        clusters: near-duplicates, by name.
+        excluded: names of the images that a reviewer leaves out this time.
+        renamed: image → number in its new path; one number may pass from image to image.
+        overwritten: image → where its bytes come from: another image, or a name that none has for new bytes.
+    """
+
+    new: list[Row]
+    clusters: list[list[str]]
+    excluded: list[str] = field(default_factory=list)
+    renamed: dict[str, int] = field(default_factory=dict)
+    overwritten: dict[str, str] = field(default_factory=dict)
 
 
 @st.composite
-def growth(draw: st.DrawFn, joining: bool = True) -> Growth:
-    """Steps of new images and of clusters; senders and, where `joining`, clusters may connect anything to anything."""
-    steps: Growth = []
+def growth(draw: st.DrawFn, joining: bool = True) -> list[Step]:
+    """Steps of new images and of clusters; senders and, where `joining`, clusters may connect anything to anything.
+
+    Where `joining`, images are also excluded for a while, renamed and overwritten.
+    """
+    steps = []
     names = [name for name, _, _ in BASE]
     for number in range(draw(st.integers(1, 3))):
         senders = st.sampled_from([*names, f"n{number}"])
@@ -72,50 +92,79 @@ def growth(draw: st.DrawFn, joining: bool = True) -> Growth:
         new = [(f"n{number}-{k}", label, f"s-{draw(senders)}") for k, label in enumerate(labels)]
         names += [name for name, _, _ in new]
         members = st.sampled_from(names if joining else [name for name, _, _ in new] or names[:1])
-        steps.append((new, draw(st.lists(st.lists(members, max_size=4, unique=True), max_size=4))))
+        found = draw(st.lists(st.lists(members, max_size=4, unique=True), max_size=4))
+        if not joining:
+            steps.append(Step(new, found))
+            continue
+        few = st.lists(members, max_size=3, unique=True)
+        places = draw(st.permutations(range(3)))
+        sources = st.sampled_from([*names, f"e{number}"])
+        renamed = dict(zip(draw(few), places, strict=False))
+        steps.append(Step(new, found, draw(few), renamed, {name: draw(sources) for name in draw(few)}))
     return steps
 
 
-@settings(max_examples=8, deadline=None)
+def apply(step: Step, frame: pd.DataFrame, paths: dict[str, str], contents: dict[str, str]) -> pd.DataFrame:
+    """The manifest after a step; `paths` and `contents` carry names and bytes from step to step."""
+    contents |= {name: contents.get(by, by) for name, by in step.overwritten.items()}
+    for name, number in step.renamed.items():
+        for other in [other for other, path in paths.items() if path == f"r{number}"]:
+            del paths[other]
+        paths[name] = f"r{number}"
+    bytes_of = frame["image_id"].map(lambda name: contents.get(name, name))
+    return rename(frame, **paths).assign(
+        sha256="b-" + bytes_of, pixel_sha="p-" + bytes_of, excluded=frame["image_id"].isin(step.excluded)
+    )
+
+
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
 @given(growth(), st.integers(0, 99))
 def test_no_image_ever_moves_and_nothing_leaks_whatever_joins_and_however_free_groups_are_dealt(
-    steps: Growth, seed: int
+    steps: list[Step], seed: int
 ) -> None:
     rng = random.Random(seed)
     rows, ledger = [], read_ledger(Path("absent"))
-    stood: dict[str, str] = {}
-    for new, drawn in [(BASE, []), *steps]:
-        rows = rng.sample([*rows, *new], len(rows) + len(new))
-        frame, found = manifest(rows), clusters(*drawn)
+    paths: dict[str, str] = {}
+    contents: dict[str, str] = {}
+    stood: dict[str, str] = {}  # by bytes
+    for grown in [Step(BASE, []), *steps]:
+        rows = rng.sample([*rows, *grown.new], len(rows) + len(grown.new))
+        frame, found = apply(grown, manifest(rows), paths, contents), clusters(*grown.clusters)
         groups = build_groups(frame, found, ["column", "duplicates"], "sender")
         stand = find_stand(frame, groups.table, groups.joins, ledger)
-        group = stand.groups["group"].tolist()
-        held = {name: stand.earlier[i] for name, i in zip(group, frame["image_id"], strict=True) if i in stand.earlier}
-        dealt = [held.get(name) or rng.choice(["train", "validation", "test"]) for name in group]
-        of_group = dict(zip(group, dealt, strict=True))
-        split = pd.Series(
-            [
-                "quarantine" if i in stand.left_out else of_group[g]
-                for i, g in zip(frame["image_id"], group, strict=True)
-            ],
-            index=frame["image_id"],
-        )
+        split = deal_freely(frame, stand, rng)
         placed = split[split != "quarantine"]
-        assert all(stood.get(name, side) == side for name, side in placed.items())
-        for _, members in [*frame.groupby("sender")["image_id"], *found.groupby("cluster")["image_id"]]:
+        bytes_of = dict(zip(frame["image_id"], frame["sha256"], strict=True))
+        assert all(stood.get(bytes_of[name], side) == side for name, side in placed.items())
+        for key in ("sender", "sha256"):
+            for _, members in frame.groupby(key)["image_id"]:
+                assert placed[placed.index.isin(members)].nunique() <= 1
+        for _, members in found.groupby("cluster")["image_id"]:
             assert placed[placed.index.isin(members)].nunique() <= 1
-        stood.update(placed)
+        table = split.rename("split").rename_axis("image_id").reset_index()
+        assert stand.report(table)["moved"] == 0
+        stood.update({bytes_of[name]: side for name, side in placed.items()})
         ledger = extend_ledger(ledger, frame, split.tolist())
+
+
+def deal_freely(frame: pd.DataFrame, stand: Stand, rng: random.Random) -> pd.Series:
+    """A split that keeps to what find_stand says and is arbitrary beyond it: side by image_id."""
+    group = stand.groups["group"].tolist()
+    held = {name: stand.earlier[i] for name, i in zip(group, frame["image_id"], strict=True) if i in stand.earlier}
+    dealt = {name: held.get(name) or rng.choice(["train", "validation", "test"]) for name in group}
+    barred = frame["excluded"] | frame["image_id"].isin(list(stand.left_out))
+    sides = ["quarantine" if out else dealt[name] for name, out in zip(group, barred, strict=True)]
+    return pd.Series(sides, index=frame["image_id"])
 
 
 @settings(max_examples=3, deadline=None)
 @given(growth(joining=False))
-def test_where_old_groups_stay_apart_only_what_bridges_them_is_left_out(steps: Growth) -> None:
+def test_where_old_groups_stay_apart_only_what_bridges_them_is_left_out(steps: list[Step]) -> None:
     placed, ledger = first()
     rows = list(BASE)
-    for new, drawn in steps:
-        rows = [*rows, *new]
-        split, ledger = step(manifest(rows), clusters(*drawn), ledger)
+    for grown in steps:
+        rows = [*rows, *grown.new]
+        split, ledger = step(manifest(rows), clusters(*grown.clusters), ledger)
         assert {name: sides(split)[name] for name in placed} == placed
         assert split.report["leaks"] == 0
         assert split.report["ledger"]["moved"] == split.report["ledger"]["conflicts"] == 0
@@ -206,8 +255,8 @@ def test_an_image_that_is_excluded_or_absent_for_a_while_comes_back_to_its_side(
 
 def rename(frame: pd.DataFrame, **paths: str) -> pd.DataFrame:
     """The same images, some at another path."""
-    given = frame["image_id"].map({name: f"{path}.png" for name, path in paths.items()})
-    return frame.assign(path=given.fillna(frame["path"]))
+    known = {name: f"{path}.png" for name, path in paths.items()}
+    return frame.assign(path=[known.get(*pair) for pair in zip(frame["image_id"], frame["path"], strict=True)])
 
 
 def overwrite(frame: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
@@ -261,6 +310,53 @@ def test_a_new_image_does_not_take_the_place_of_an_old_one_that_is_excluded_for_
     without, ledger = step(frame.assign(excluded=frame["image_id"] == train), found, ledger)
     assert sides(without) == {**placed, train: "quarantine", "new": "quarantine"}
     assert sides(step(frame, found, ledger)[0]) == {**placed, "new": "quarantine"}
+
+
+def test_an_old_image_that_is_excluded_keeps_its_place_for_all_it_is_joined_to_and_joins_no_two() -> None:
+    """The old image shares its sender with one new image and a cluster with another, who share nothing themselves."""
+    placed, ledger = first()
+    for side in ("train", "validation", "test"):
+        old = one_of(placed, side)
+        rows = [*BASE, ("n1", "a", f"s-{old}"), ("n2", "a", "s-n2"), ("n3", "a", "s-n2")]
+        frame, found = manifest(rows), clusters([old, "n2"])
+        without, after = step(frame.assign(excluded=frame["image_id"] == old), found, ledger)
+        assert [sides(without)[name] for name in (old, "n1", "n2", "n3")] == ["quarantine", side, side, side]
+        group = without.table.set_index("image_id")["group"]
+        assert group["n1"] != group["n2"] == group["n3"]
+        assert sides(step(frame, found, after)[0]) == {**placed, "n1": side, "n2": side, "n3": side}
+
+
+def test_an_image_excluded_from_the_start_joins_no_old_images() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    frame = manifest([*BASE, ("x", "a", f"s-{train}")])
+    split, _ = step(frame.assign(excluded=frame["image_id"] == "x"), clusters(["x", test]), ledger)
+    assert sides(split) == {**placed, "x": "quarantine"}
+    assert split.report["ledger"] == {"known": 16, "new": 0, "bridging": 0, "conflicts": 0, "moved": 0}
+
+
+def test_a_copy_of_an_image_that_is_left_out_goes_to_its_side_or_nowhere() -> None:
+    placed, ledger = first()
+    train, test = one_of(placed, "train"), one_of(placed, "test")
+    frame = overwrite(manifest([*BASE, ("copy", "a", "s-copy")]), "copy", by=train)
+    split, _ = step(frame, clusters([train, test]), ledger)
+    assert (sides(split)[train], sides(split)["copy"]) == ("quarantine", "train")
+    split, _ = step(frame, clusters([train, "copy", test]), ledger)
+    assert sides(split)["copy"] == "quarantine"
+    reason = split.table.set_index("image_id").loc["copy", "reason"]
+    assert reason == "would join train (a copy stood there) to test (duplicates d0)"
+
+
+def test_moved_is_counted_on_the_finished_table_by_bytes_whatever_the_split_was_told() -> None:
+    _, ledger = first()
+    groups = build_groups(manifest(BASE), clusters(), ["column"], "sender")
+    stand = find_stand(manifest(BASE), groups.table, groups.joins, ledger)
+    forgetful = split_images(manifest(BASE), stand.groups, clusters(), SplitParams(seed=5)).table
+    old = dict(zip(ledger["sha256"], ledger["split"], strict=True))
+    moved = sum(side != old[f"b-{name}"] for name, side in zip(forgetful["image_id"], forgetful["split"], strict=True))
+    assert stand.report(forgetful)["moved"] == moved > 0
+    unknowing = replace(stand, earlier={})
+    assert unknowing.report(forgetful)["moved"] == moved
 
 
 def test_the_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
