@@ -84,7 +84,8 @@ def read_ledger(path: Path) -> pd.DataFrame:
         ledger = read_table(path, LEDGER)
     except ArtifactError as error:
         raise ArtifactError(error.where, expected=error.expected, received=error.received, action=_AGAIN) from None
-    if strange := sorted(set(ledger["split"].astype("str")) - set(PROTECTED)):
+    sides = ledger["split"].astype("str").fillna("a row without a side")
+    if strange := sorted(set(sides) - set(PROTECTED)):
         raise ArtifactError(
             str(path), expected=f"the sides {', '.join(PROTECTED)}", received=", ".join(strange), action=_AGAIN
         )

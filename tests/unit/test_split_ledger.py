@@ -378,6 +378,9 @@ def test_a_damaged_or_foreign_ledger_is_an_error_that_says_how_to_go_on(tmp_path
     write_ledger(path, first()[1].assign(split="holdout"))
     with pytest.raises(ArtifactError, match="holdout"):
         read_ledger(path)
+    write_ledger(path, first()[1].assign(split=None))
+    with pytest.raises(ArtifactError, match="a row without a side"):
+        read_ledger(path)
 
 
 def test_retiring_puts_the_ledger_aside_and_deletes_nothing(tmp_path: Path) -> None:
