@@ -86,6 +86,7 @@ def divide(
     report = {
         **split.report, "ledger": stand.report(split.table), "leak_price": asdict(price), "warnings": warnings,
     }  # fmt: skip
+    leaks = report["leaks"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in report["images"].items())
     return Division(
         table=split.table,
@@ -93,7 +94,7 @@ def divide(
         ledger=extend_ledger(ledger, decided, split.table["split"].tolist()),
         lines=(
             *stand.lines(), *warnings,
-            f"{sizes}; {report['groups']:,} groups, {report['leaks']} on two sides", price.sentence,
+            f"{sizes}; {report['groups']:,} groups, {leaks:,} leak{'' if leaks == 1 else 's'}", price.sentence,
         ),
     )  # fmt: skip
 

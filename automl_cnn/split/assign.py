@@ -14,7 +14,7 @@ from automl_cnn.artifacts import SPLITS
 from automl_cnn.config import SplitParams
 from automl_cnn.errors import ArtifactError, SplitError
 from automl_cnn.split.problem import FREE, Sides
-from automl_cnn.split.proof import NO_FOLD, QUARANTINE, SIDES, prove_folds, prove_split
+from automl_cnn.split.proof import NO_FOLD, QUARANTINE, SIDES, prove_folds, prove_split, tell_leaks
 from automl_cnn.split.relax import Relaxations, explain_entangled, explain_scarce, relaxed_groupings, tell_missing
 from automl_cnn.split.solver import Assignment, assign_groups
 from automl_cnn.split.tally import Tally, tally
@@ -73,7 +73,7 @@ def split_images(
     place[used] = found.sides[told.row_of]
     table["split"] = pd.array([*SIDES, QUARANTINE], dtype="str").take(place)
     report = prove_split(table, duplicates, dict(zip(SIDES, ratios, strict=True)), found)
-    report["warnings"] = tell_missing(told, found.sides, fixed)
+    report["warnings"] = tell_leaks(report) + tell_missing(told, found.sides, fixed)
     if params.folds:
         table["fold"], dealt = deal_folds(table, params.folds, params.seed)
         report["folds"] = prove_folds(table, params.folds, dealt)

@@ -32,7 +32,7 @@ def prove_split(
     cluster = copies["image_id"].map(dict(zip(duplicates["image_id"], duplicates["cluster"], strict=True)))
     torn_groups = _torn(used["split"], used["group"])
     torn_clusters = _torn(copies["split"], cluster)
-    sizes = used["group"].value_counts()
+    sizes = used["group"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     images = told.counts.sum(axis=1)
     return {
         "leaks": torn_groups + torn_clusters,
@@ -86,6 +86,17 @@ def prove_folds(table: pd.DataFrame, count: int, found: Assignment) -> dict[str,
         "solver": found.solver,
         "objective": round(found.objective, 6),
     }  # fmt: skip
+
+
+def tell_leaks(report: dict[str, Any]) -> list[str]:
+    """A sentence where a group or a cluster of duplicates is torn; it takes what `prove_split` returned."""
+    if not report["leaks"]:
+        return []
+    groups, clusters = report["leaking_groups"], report["leaking_duplicate_clusters"]
+    return [
+        f"The split leaks: {groups:,} group{'' if groups == 1 else 's'} and {clusters:,} "
+        f"cluster{'' if clusters == 1 else 's'} of duplicates stand on more than one side. Accuracy will be overstated."
+    ]
 
 
 def _torn(place: pd.Series, together: pd.Series) -> int:

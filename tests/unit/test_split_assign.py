@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_cnn.artifacts import DUPLICATES, JOINS
+from automl_cnn.audit.decisions import read_decisions
 from automl_cnn.config import SplitParams
+from automl_cnn.curate.divide import Audited, divide
 from automl_cnn.errors import SplitError
 from automl_cnn.split.assign import Split, split_images
 from automl_cnn.split.groups import group_images
+from automl_cnn.split.ledger import read_ledger
 from automl_cnn.split.proof import SIDES
 from automl_cnn.split.solver import Assignment, assign_groups
 from automl_cnn.split.union import read_links
@@ -223,3 +228,42 @@ def test_a_cluster_of_duplicates_that_no_group_holds_together_is_counted_as_a_le
     duplicates = pd.DataFrame(rows, columns=list(DUPLICATES.columns))
     report = split_images(decided, groups, duplicates, SplitParams()).report
     assert (report["leaks"], report["leaking_groups"], report["leaking_duplicate_clusters"]) == (1, 0, 1)
+    assert report["warnings"] == [
+        "The split leaks: 0 groups and 1 cluster of duplicates stand on more than one side. "
+        "Accuracy will be overstated."
+    ]
+
+
+def test_of_equally_large_groups_the_first_by_name_is_told_as_the_largest() -> None:
+    decided, groups = images([(label, f"{label}{n % 9}") for label in "ba" for n in range(18)])
+    for order in (slice(None), slice(None, None, -1)):
+        report = split_images(decided[order], groups, NO_DUPLICATES, SplitParams()).report
+        assert report["largest_group"] == {"group": "a0", "images": 2}
+
+
+@settings(max_examples=4, deadline=None)
+@given(mixed_groups(), st.integers(0, 99))
+def test_the_order_of_the_images_does_not_matter(rows: list[tuple[str, str]], seed: int) -> None:
+    decided, groups = images(rows)
+    first = split_images(decided, groups, NO_DUPLICATES, SplitParams(folds=2))
+    shuffled = decided.sample(frac=1, random_state=seed).reset_index(drop=True)
+    second = split_images(shuffled, groups.sample(frac=1, random_state=seed + 1), NO_DUPLICATES, SplitParams(folds=2))
+    columns = ["image_id", "group", "split", "fold"]
+    assert first.table[columns].equals(second.table.sort_values("image_id", ignore_index=True)[columns])
+    assert first.report == second.report
+
+
+@pytest.mark.parametrize(("torn", "said"), [(False, "; 80 groups, 0 leaks"), (True, "; 80 groups, 1 leak")])
+def test_the_line_on_the_split_counts_leaks_and_a_leak_is_a_warning_beside_it(torn: bool, said: str) -> None:
+    decided, groups = images([(label, f"{label}{n}") for label in "ab" for n in range(40)])
+    decided = decided.assign(sha256=decided["image_id"], pixel_sha=decided["image_id"])
+    rows = [("d1", name, name, "phash", 0.1, False) for name in decided["image_id"] if torn]
+    found = pd.DataFrame(rows, columns=list(DUPLICATES.columns))
+    audited = Audited(
+        decided.drop(columns="excluded"), found, groups, pd.DataFrame(columns=list(JOINS.columns)),
+        read_decisions(Path("absent")),
+    )  # fmt: skip
+    divided = divide(audited, read_ledger(Path("absent")), lambda rows: np.zeros((len(rows), 2)), SplitParams())
+    assert any(line.endswith(said) for line in divided.lines)
+    assert any(line.startswith("The split leaks") for line in divided.lines) == torn
+    assert divided.report["warnings"] == [line for line in divided.lines if line.startswith("The split leaks")]
