@@ -58,22 +58,28 @@ def content_sides(decided: pd.DataFrame, ledger: pd.DataFrame) -> Texts:
 
 def stands_by(decided: pd.DataFrame, ledger: pd.DataFrame, key: str) -> NDArray[np.bool_]:
     """Whether the ledger has the sha256 or pixel_sha of an image on each side: bool [n, sides], as PROTECTED."""
-    named = ledger[ledger[key] != ""]
-    return np.stack(
-        [decided[key].isin(named.loc[named["split"] == name, key]).to_numpy(bool) for name in PROTECTED], axis=1
-    )
+    codes = _codes(decided, ledger, key)
+    of_images, of_rows = codes[: len(decided)], codes[len(decided) :]
+    stands = np.zeros((int(codes.max(initial=-1)) + 2, len(PROTECTED)), bool)  # -1, no text, reads the last
+    for place, name in enumerate(PROTECTED):
+        stands[of_rows[(ledger["split"] == name).to_numpy(bool) & (of_rows >= 0)], place] = True
+    return np.asarray(stands[of_images], bool)
 
 
 def _coded(decided: pd.DataFrame, ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The keys of both as numbers, alike where the texts are alike, -1 where there is none; and the row."""
-    codes = {}
-    for key in _KEYS:
-        texts = pd.concat([decided[key].astype("str"), ledger[key].astype("str")], ignore_index=True)
-        codes[key], _ = pd.factorize(texts.where(texts != ""), sort=key == "path")
+    codes = {key: _codes(decided, ledger, key) for key in _KEYS}
     frame = pd.DataFrame(codes)
     parts = frame.iloc[: len(decided)], frame.iloc[len(decided) :]
     images, rows = (part.reset_index(drop=True).assign(row=np.arange(len(part))) for part in parts)
     return images, rows.assign(generation=ledger["generation"].to_numpy())
+
+
+def _codes(decided: pd.DataFrame, ledger: pd.DataFrame, key: str) -> NDArray[np.intp]:
+    """A column of both, one below the other, as numbers; paths in their order."""
+    texts = pd.concat([decided[key].astype("str"), ledger[key].astype("str")], ignore_index=True)
+    codes, _ = pd.factorize(texts.where(texts != ""), sort=key == "path")
+    return codes
 
 
 def _pair(images: pd.DataFrame, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
