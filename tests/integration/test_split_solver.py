@@ -82,3 +82,13 @@ def test_folds_of_single_images_are_equal_to_the_image(folds: int) -> None:
     counts = np.repeat(np.eye(2, dtype=int), [60, 40], axis=0)
     found = solve(counts, ratios=[1 / folds] * folds)
     assert {tuple(counts[found.sides == fold].sum(axis=0)) for fold in range(folds)} == {(60 // folds, 40 // folds)}
+
+
+def test_where_groups_abound_every_side_gets_its_share_of_the_larger_ones() -> None:
+    sizes = np.repeat([1, 2, 3, 5], [1400, 90, 60, 40])
+    counts = np.zeros((len(sizes), 2), np.int64)
+    counts[np.arange(len(sizes)), (np.arange(len(sizes)) % 3 == 0).astype(int)] = sizes
+    sides = assign_groups([f"g{number}" for number in range(len(sizes))], counts, [0.7, 0.15, 0.15], 1).sides
+    large = sizes > 1
+    shares = np.bincount(sides[large], weights=sizes[large], minlength=3) / sizes[large].sum()
+    assert np.abs(shares - [0.7, 0.15, 0.15]).max() < 0.1
