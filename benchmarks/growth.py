@@ -19,9 +19,9 @@ from prepared import SETS, Prepared, prepare
 from automl_cnn.audit.duplicates import find_duplicates
 from automl_cnn.audit.thumbnails import grey_thumbnails
 from automl_cnn.config import AuditParams, SplitParams
+from automl_cnn.curate.leak_price import measure_leak_price
 from automl_cnn.split.assign import Split, split_images
 from automl_cnn.split.groups import build_groups
-from automl_cnn.split.leak_price import measure_leak_price
 from automl_cnn.split.ledger import Stand, extend_ledger, find_stand, read_ledger
 
 START, GROWTH, STEPS = 0.6, 1.1, 5  # share of the images at first; by how much it grows, how often

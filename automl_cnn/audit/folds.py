@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def grouped_folds(given: NDArray[np.int64], groups: NDArray[np.object_], folds: int, seed: int) -> NDArray[np.int64]:
+def grouped_folds(
+    given: NDArray[np.int64],
+    groups: NDArray[np.object_] | NDArray[np.str_],
+    folds: int,
+    seed: int | np.random.Generator,
+) -> NDArray[np.int64]:
     """Deal whole groups to folds so that each class is spread as evenly as its groups allow.
 
     Large groups first, each to the fold that has least of the group's main class; a class with fewer groups than folds
@@ -16,7 +21,7 @@ def grouped_folds(given: NDArray[np.int64], groups: NDArray[np.object_], folds: 
         given: int64 [n], class of each image, from 0.
         groups: text [n].
         folds: at least 2.
-        seed: decides ties between groups of equal size.
+        seed: decides ties between groups of equal size; of a generator the next numbers do.
     Returns:
         int64 [n], 0 to folds − 1.
     """

@@ -14,9 +14,9 @@ from automl_cnn.audit.decisions import Decisions
 from automl_cnn.audit.settled import relabels_of_test
 from automl_cnn.audit.verdicts import apply_decisions, apply_to_duplicates
 from automl_cnn.config import SplitParams
+from automl_cnn.curate.leak_price import measure_leak_price
 from automl_cnn.progress import Progress, silent
 from automl_cnn.split.assign import split_images
-from automl_cnn.split.leak_price import measure_leak_price
 from automl_cnn.split.ledger import extend_ledger, find_stand
 
 _NAMED = 3

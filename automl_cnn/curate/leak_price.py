@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from automl_cnn.audit.ensemble import principal_components
+from automl_cnn.audit.folds import grouped_folds
 from automl_cnn.progress import Progress, silent
 
 FOLDS, REPEATS = 5, 3
@@ -69,7 +72,7 @@ def measure_leak_price(
         seed: of the folds and the resampling.
         progress: told after every fold.
     """
-    _, group_of = np.unique(groups.astype(str), return_inverse=True)
+    names, group_of = np.unique(groups.astype(str), return_inverse=True)
     classes, given = np.unique(labels.astype(str), return_inverse=True)
     group_of, given = group_of.reshape(-1), given.reshape(-1)
     count = len(np.unique(group_of))
@@ -81,11 +84,12 @@ def measure_leak_price(
     chosen = _draw_groups(group_of, rng) if len(given) > LARGEST else np.arange(len(given))
     given, group_of = given[chosen], group_of[chosen]
     count = len(np.unique(group_of))
-    values = _reduce(embed(chosen))
+    with threadpool_limits(1):  # the same sums on any number of cores
+        values = principal_components(np.asarray(embed(chosen), np.float32), COMPONENTS)
     folds = min(FOLDS, count)
     right = np.zeros((2, len(given)))
     for repeat in range(REPEATS):
-        grouped = _grouped_folds(group_of, given, folds, rng)
+        grouped = grouped_folds(given, names[group_of], folds, rng)
         arms = (_random_folds(given, np.bincount(grouped, minlength=folds), rng), grouped)
         for arm, fold_of in enumerate(arms):
             for fold in range(folds):
@@ -113,41 +117,6 @@ def _draw_groups(group_of: NDArray[np.int64], rng: np.random.Generator) -> NDArr
     return np.sort(np.concatenate(drawn))
 
 
-def _reduce(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Standardise, then keep the first principal components; labels play no part, so all images may."""
-    from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits
-
-    values = np.asarray(embeddings, np.float32)
-    spread = values.std(axis=0)
-    values = (values - values.mean(axis=0)) / np.where(spread > 1e-6, spread, 1)
-    kept = min(COMPONENTS, *values.shape)
-    if kept < values.shape[1]:
-        with threadpool_limits(1):  # the same sums on any number of cores
-            values = PCA(kept, svd_solver="covariance_eigh").fit_transform(values)
-    return np.asarray(values, np.float32)
-
-
-def _grouped_folds(
-    group_of: NDArray[np.int64], given: NDArray[np.int64], folds: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Deal whole groups, the large first, equal ones in random order, each to the fold with least of its main class."""
-    names, group = np.unique(group_of, return_inverse=True)
-    counts = np.zeros((len(names), int(given.max()) + 1), np.int64)
-    np.add.at(counts, (group.reshape(-1), given), 1)
-    sizes, main = counts.sum(axis=1), counts.argmax(axis=1)
-    order = rng.permutation(len(names))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = np.zeros((folds, counts.shape[1] + 1), np.int64)  # last column: all classes
-    dealt = np.empty(len(names), np.int64)
-    for number in order.tolist():
-        label = main[number]
-        dealt[number] = fold = int((filled[:, label] * (len(given) + 1) + filled[:, -1]).argmin())
-        filled[fold, :-1] += counts[number]
-        filled[fold, -1] += sizes[number]
-    return np.asarray(dealt[group.reshape(-1)], np.int64)
-
-
 def _random_folds(given: NDArray[np.int64], sizes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal single images to folds of the given sizes, every class spread evenly."""
     shuffled = rng.permutation(len(given))
@@ -164,7 +133,6 @@ def _judge(values: NDArray[np.float32], given: NDArray[np.int64], held: NDArray[
     """Learn from the images that are not held out: whether each held-out image is named rightly."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     learned = np.unique(given[~held])
     if len(learned) < 2:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from automl_cnn.split.leak_price import LARGEST, LeakPrice, measure_leak_price
+from automl_cnn.curate.leak_price import LARGEST, LeakPrice, measure_leak_price
 
 GROUPS, MEMBERS, COLUMNS = 60, 5, 40
 
