@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
-from harness import REAL_DATA
+from harness import parser
 
 PARTS = ("labels", "duplicates", "files")
 SETS = ("clothing", "magnetic-tile", "elpv")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all of them where none is named"
-    )
-    parser.add_argument("--data", type=Path, default=REAL_DATA, help="the folder that holds clothing and magnetic-tile")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the JSON goes")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, metavar="set",
-                        help=f"for labels: of {', '.join(SETS)}")  # fmt: skip
-    arguments = parser.parse_args()
-    if unknown := sorted(set(arguments.parts) - set(PARTS)):
-        parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    for part in arguments.parts or PARTS:
+    line = parser(__doc__, PARTS)
+    line.add_argument("--sets", nargs="+", choices=SETS, default=SETS, metavar="set",
+                      help=f"for labels: of {', '.join(SETS)}")  # fmt: skip
+    arguments = line.parse_args()
+    for part in arguments.parts:
         if part == "labels":
             from label_noise import begin
             from label_noise import run as run_labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import REAL_DATA, Result, Target
+from harness import Result, Target, parser
 from numpy.typing import NDArray
 from prepared import SETS, Prepared, prepare
 
@@ -161,10 +160,7 @@ def _price(prepared: Prepared) -> tuple[Any, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=REAL_DATA, help="the folder that holds clothing and magnetic-tile")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the JSON goes")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__).parse_args()
     run(arguments.data).write(arguments.out)
 
 

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def parser(description: str | None, parts: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What every benchmark's command line has: the parts to run, where the real images are, where the JSON goes."""
+    common = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if parts:
+        common.add_argument(
+            "parts", nargs="*", metavar="part", type=_one_of(parts), default=list(parts),
+            help=f"of {', '.join(parts)}; all of them where none is named",
+        )  # fmt: skip
+    common.add_argument("--data", type=Path, default=REAL_DATA, help="the folder that holds clothing and magnetic-tile")
+    common.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="where the JSON goes")
+    return common
+
+
+def _one_of(parts: Sequence[str]) -> Callable[[str], str]:
+    def part(name: str) -> str:
+        if name not in parts:
+            raise argparse.ArgumentTypeError(f"no such part: {name}; there are {', '.join(parts)}")
+        return name
+
+    return part
 
 
 @dataclass(frozen=True)

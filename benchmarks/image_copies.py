@@ -7,7 +7,6 @@ Every kind of copy is put beside the whole set on its own: files are written, in
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 from copy_kinds import KINDS, draw_sources, write_copies
-from harness import REAL_DATA, Result, Target, installed
+from harness import Result, Target, installed, parser
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -226,11 +225,9 @@ def _across(pairs: list[tuple[int, int]], group: NDArray[np.object_] | None) -> 
 def main() -> None:
     from neighbour_search import run as run_search
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--copies", action="store_true", help="the copies, as `python benchmarks/audit.py duplicates`")
-    parser.add_argument("--data", type=Path, default=REAL_DATA)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    arguments = parser.parse_args()
+    line = parser(__doc__)
+    line.add_argument("--copies", action="store_true", help="the copies, as `python benchmarks/audit.py duplicates`")
+    arguments = line.parse_args()
     (run(arguments.data) if arguments.copies else run_search()).write(arguments.out)
 
 

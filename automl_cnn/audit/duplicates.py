@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import DUPLICATES
 from automl_cnn.audit.clusters import Cluster, Link, cluster_links
+from automl_cnn.audit.embeddings import unit_rows
 from automl_cnn.audit.search import MOST_CANDIDATES, blocks, near_hashes, nearest
 from automl_cnn.audit.second_look import SecondLook
 from automl_cnn.audit.thumbnails import orientations, perceptual_hashes, shrunk
@@ -146,8 +147,8 @@ def _near_in_hash(thumbnails: Bytes, params: AuditParams, progress: Progress) ->
 def _near_in_embedding(embeddings: NDArray[np.floating], params: AuditParams, progress: Progress) -> Rows:
     """Pairs [pairs, 2] of nearest neighbours that are near, or far nearer than the background."""
     n = len(embeddings)
-    raw = _unit(np.asarray(embeddings, np.float32))
-    centred = _unit(raw - raw.mean(axis=0)) if n > 2 * _BACKGROUND_LEAST else raw
+    raw = unit_rows(np.asarray(embeddings, np.float32))
+    centred = unit_rows(raw - raw.mean(axis=0)) if n > 2 * _BACKGROUND_LEAST else raw
     rows, similarity = nearest(centred, _EMBEDDING_NEIGHBOURS, params.index_above, params.seed, "embeddings", progress)
     references = centred[np.sort(np.random.default_rng(params.seed).permutation(n)[:_REFERENCES])]
     background = np.concatenate([_kth_largest(centred[block] @ references.T, n) for block in blocks(n)])
@@ -163,11 +164,6 @@ def _pairs(neighbours: Rows) -> Rows:
     second = neighbours.ravel()
     pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)[second >= 0]
     return np.unique(pairs, axis=0)
-
-
-def _unit(vectors: Floats) -> Floats:
-    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    return unit
 
 
 def _kth_largest(similarity: Floats, n: int) -> Floats:

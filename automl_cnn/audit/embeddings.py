@@ -38,5 +38,17 @@ def join_embeddings(paths: Sequence[Path], usable: pd.DataFrame) -> NDArray[np.f
                 action="Run `dvc repro features`.",
             )  # fmt: skip
         part = stored[rows].astype(np.float32)
-        parts.append(part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-6))
+        parts.append(unit_rows(part))
     return np.concatenate(parts, axis=1)
+
+
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows scaled to length 1, so that a product is a cosine; rows of zeros stay.
+
+    Args:
+        vectors: float32 [n, d].
+    Returns:
+        float32 [n, d].
+    """
+    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from automl_cnn.audit.calibration import calibrate
+from automl_cnn.audit.embeddings import unit_rows
 from automl_cnn.audit.folds import grouped_folds, rows_of_groups
 from automl_cnn.audit.search import blocks
 from automl_cnn.progress import Progress, silent
@@ -175,8 +176,7 @@ def directions(embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         float32 [n, d].
     """
     centred = np.asarray(embeddings, np.float32) - np.asarray(embeddings, np.float32).mean(axis=0)
-    unit: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    return unit
+    return unit_rows(centred)
 
 
 def _kernel_coordinates(embeddings: NDArray[np.floating], seed: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from threadpoolctl import threadpool_limits
 
+from automl_cnn.audit.embeddings import unit_rows
 from automl_cnn.audit.thumbnails import orientations
 
 _LEARNED_FROM = 1024  # images that stand for the set; each is seen in all orientations
@@ -64,9 +65,8 @@ class SetLook:
 
     def own(self, small: Floats) -> Floats:
         """What is a picture's own, as unit vectors: float32 [n, d]; their products are similarities."""
-        white = (_flat(small) - self.mean) @ self.whiten
-        unit: Floats = white / np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-6)
-        return unit
+        white = np.asarray((_flat(small) - self.mean) @ self.whiten, np.float32)
+        return unit_rows(white)
 
 
 def _largest_eigenvalue(covariance: NDArray[np.float64]) -> float:

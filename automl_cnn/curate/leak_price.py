@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from automl_cnn.audit.ensemble import principal_components
 from automl_cnn.audit.folds import grouped_folds
 from automl_cnn.progress import Progress, silent
+from automl_cnn.split.problem import take_turns
 
 FOLDS, REPEATS = 5, 3
 COMPONENTS = 256  # principal components kept of the standardised embeddings
@@ -121,11 +122,8 @@ def _random_folds(given: NDArray[np.int64], sizes: NDArray[np.int64], rng: np.ra
     """Deal single images to folds of the given sizes, every class spread evenly."""
     shuffled = rng.permutation(len(given))
     by_class = shuffled[np.argsort(given[shuffled], kind="stable")]
-    # each fold's places lie evenly along the images sorted by class
-    places = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes if size])
-    owners = np.repeat(np.arange(len(sizes)), sizes)
     fold_of = np.empty(len(given), np.int64)
-    fold_of[by_class] = owners[np.argsort(places, kind="stable")]
+    fold_of[by_class] = take_turns(sizes)
     return fold_of
 
 

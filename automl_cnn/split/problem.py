@@ -150,5 +150,19 @@ def make_problem(counts: Counts, ratios: Sequence[float], fixed: Sides | None) -
     return Problem(np.asarray(counts, np.int64), np.asarray(ratios, float), free)
 
 
+def take_turns(shares: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sides in an order in which each comes as evenly as it can.
+
+    Args:
+        shares: int64 [sides], how often each side comes.
+    Returns:
+        int64 [sum of shares].
+    """
+    places = [(np.arange(share) + 0.5) / share for share in shares if share] or [np.empty(0)]
+    owners = np.repeat(np.arange(len(shares)), shares)
+    turns: NDArray[np.int64] = owners[np.argsort(np.concatenate(places), kind="stable")]
+    return turns
+
+
 def _by_side(values: Floats, sides: Sides, count: int) -> Floats:
     return np.stack([values[sides == side].sum(axis=0) for side in range(count)])

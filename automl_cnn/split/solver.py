@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from automl_cnn.split.coverage import cover_classes, fill_classes
 from automl_cnn.split.exact import best_assignment, relaxed_assignment, smallest_ratio_error
-from automl_cnn.split.problem import FREE, Counts, Problem, Sides, cost, make_problem, missing_pairs, ratio_error
+from automl_cnn.split.problem import (
+    FREE,
+    Counts,
+    Problem,
+    Sides,
+    cost,
+    make_problem,
+    missing_pairs,
+    ratio_error,
+    take_turns,
+)
 from automl_cnn.split.swaps import deal_greedily, improve
 
 # Kinds of free group times classes times sides. Up to EXACT_SIZE the integer program pays: on 24 random sets of 26 to
@@ -77,7 +87,8 @@ def assign_groups(
     sorted_problem = Problem(problem.counts[order], problem.wanted, problem.fixed[order])
     spread = _spread(sorted_problem)
     if spread is not None:
-        dealt, solver, proven = _assign(make_problem(sorted_problem.counts, ratios, spread), seed)
+        dealt, _, proven = _assign(make_problem(sorted_problem.counts, ratios, spread), seed)
+        solver = "greedy"  # whatever was proven of the rest
     if spread is None or missing_pairs(sorted_problem, dealt) or ratio_error(sorted_problem, dealt) > RATIO_ERROR:
         dealt, solver, proven = _assign(sorted_problem, seed)
     sides = np.empty(len(names), np.int64)
@@ -122,9 +133,8 @@ def _spread(problem: Problem) -> Sides | None:
     for name in np.unique(bucket):
         members = free[bucket == name]
         shares = np.floor(_SPREAD_SHARE * len(members) * problem.wanted).astype(np.int64)
-        # sides take turns along the canonical order, in which groups of equal counts stand by the hash of their names
-        turns = np.concatenate([(np.arange(share) + 0.5) / share for share in shares if share] or [np.empty(0)])
-        whose = np.repeat(np.arange(len(shares)), shares)[np.argsort(turns, kind="stable")]
+        # along the canonical order, in which groups of equal counts stand by the hash of their names
+        whose = take_turns(shares)
         places = np.round(np.linspace(0, len(members) - 1, len(whose))).astype(np.int64)
         sides[members[places]] = whose
     return sides
