@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing, write_json
-from automl_cnn.data.augment import VIEWS, cached_view
+from automl_cnn.data.augment import AUGMENT_VERSION, cached_view, first_views
 from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ArtifactError
@@ -20,7 +20,6 @@ from automl_cnn.features.engine import FeatureEngine, build_engine
 from automl_cnn.progress import Progress, silent
 
 CHUNK = 64
-VIEWS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class FeatureRequest:
 
     def views(self) -> list[tuple[str, int]]:
         """(policy, view) of every file beside base.npy."""
-        return [(policy, view) for policy in self.augmentations for view in range(VIEWS[policy])]
+        return [(policy, view) for policy in self.augmentations for view in range(first_views(policy))]
 
 
 def write_features(
@@ -69,7 +68,7 @@ def write_features(
     computed = 0
     folder.mkdir(parents=True, exist_ok=True)
     for policy, view in [("base", 0), *request.views()]:
-        content = f"{key}|{store.digest}|{policy}-{view}|v{VIEWS_VERSION}"
+        content = f"{key}|{store.digest}|{policy}-{view}|v{AUGMENT_VERSION}"
         cached = cache / "features" / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.npy"
         if not cached.exists():
             engine = engine or FeatureEngine(path)
@@ -104,7 +103,7 @@ def read_features(folder: Path, policy: str = "base", view: int = 0) -> NDArray[
 
 def read_views(folder: Path, policy: str) -> list[NDArray[np.float16]]:
     """The images' own features and those of every cached view of a policy, one array [n, d] each, the images first."""
-    return [read_features(folder), *(read_features(folder, policy, view) for view in range(VIEWS[policy]))]
+    return [read_features(folder), *(read_features(folder, policy, view) for view in range(first_views(policy)))]
 
 
 def _file_name(policy: str, view: int) -> str:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_cnn.data.augment import VIEWS, augment, cached_view
 from automl_cnn.errors import ArtifactError
 from automl_cnn.train.calibration import fit_temperature, fold_temperature
 from automl_cnn.train.candidate import Candidate, head_settings_of, spec_of
@@ -44,26 +43,6 @@ def test_folding_a_temperature_keeps_the_ranking_and_divides_the_logits() -> Non
     folded = fold_temperature(weights, 2.0)
     np.testing.assert_allclose(folded["logits"][1], 1.5)
     assert folded["top_conv"] is weights["top_conv"]
-
-
-@pytest.mark.parametrize("policy", [policy for policy, views in VIEWS.items() if views])
-def test_a_cached_view_differs_from_the_image_and_is_the_same_every_time(policy: str) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    for view in range(VIEWS[policy]):
-        first, again = (cached_view(image, policy, view, seed=5) for _ in range(2))
-        assert first.shape == image.shape
-        assert first.dtype == np.uint8
-        np.testing.assert_array_equal(first, again)
-        assert not np.array_equal(first, image)
-
-
-@given(policy=st.sampled_from(list(VIEWS)), seed=st.integers(0, 1000))
-def test_augmentation_keeps_shape_dtype_and_the_original(policy: str, seed: int) -> None:
-    image = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
-    before = image.copy()
-    drawn = augment(image, policy, np.random.default_rng(seed))
-    assert (drawn.shape, drawn.dtype) == (image.shape, image.dtype)
-    np.testing.assert_array_equal(image, before)
 
 
 def test_a_candidate_survives_its_file(tmp_path: Path) -> None:
