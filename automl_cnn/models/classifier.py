@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any
 
-from automl_cnn.errors import AutoMLError, ConfigError
-from automl_cnn.models import efficientnet_lite
-from automl_cnn.models.spec import ClassifierSpec
+import numpy as np
 
-BACKBONES = tuple(name for name in efficientnet_lite.VARIANTS if name[-1] in "012")  # those whose weights can be had
-TOP_BLOCK, HEAD_BLOCK = 8, 9
+from automl_cnn.models.backbone import Backbone
+from automl_cnn.models.layers import with_constant
+from automl_cnn.models.registry import backbone_of
+from automl_cnn.models.spec import ClassifierSpec, Pooling
+
+TOP_BLOCK, TOP, HEAD = 7, 8, 9
+GEM_POWER, GEM_FLOOR = 3, 1e-6
 
 
 def build_classifier(keras: Any, spec: ClassifierSpec, *, folded: bool = False) -> Any:
@@ -22,51 +27,116 @@ def build_classifier(keras: Any, spec: ClassifierSpec, *, folded: bool = False) 
         folded: without BatchNormalization; see `models.weights.fold_batchnorm`.
     Returns:
         A model from float32 [batch, height, width, 3] RGB in 0…255 to float32 [batch, classes] probabilities. The layer
-        `pooled` gives the features, `logits` what stands before the softmax.
+        `pooled` gives the features, `logits` what stands before the softmax. `normalize` has its values already.
     Raises:
         ConfigError: the backbone is unknown.
     """
-    inputs, pooled = _pooled_backbone(keras, spec.backbone, spec.input_size_px, folded=folded)
+    backbone = backbone_of(spec.backbone)
+    inputs, pooled = _pooled_backbone(keras, backbone, spec.input_size_px, spec.pooling, folded=folded)
     x = keras.layers.Dropout(spec.dropout, name="dropout")(pooled)
     if spec.hidden_units:
         x = keras.layers.Dense(spec.hidden_units, name="hidden")(x)
         x = keras.layers.ReLU(max_value=6.0, name="hidden_relu")(x)
         x = keras.layers.Dropout(spec.dropout, name="hidden_dropout")(x)
     logits = keras.layers.Dense(spec.classes, name="logits")(x)
-    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(logits), name="classifier")
+    model = keras.Model(inputs, keras.layers.Softmax(name="probabilities")(logits), name="classifier")
+    return _with_normalization(model, backbone)
 
 
-def build_embedder(keras: Any, backbone: str, input_size_px: int) -> Any:
-    """The backbone alone: float32 [batch, height, width, 3] in 0…255 to pooled features float32 [batch, 1280]."""
-    return keras.Model(*_pooled_backbone(keras, backbone, input_size_px, folded=False), name="embedder")
+def build_embedder(keras: Any, backbone: str, input_size_px: int, pooling: Pooling = "average") -> Any:
+    """The backbone alone: float32 [batch, height, width, 3] in 0…255 to pooled features float32 [batch, width]."""
+    known = backbone_of(backbone)
+    model = keras.Model(*_pooled_backbone(keras, known, input_size_px, pooling, folded=False), name="embedder")
+    return _with_normalization(model, known)
 
 
-def check_backbone(name: str, where: str = "search.backbones") -> None:
-    """Raise ConfigError, naming the key, if `name` is not a backbone that can be built here."""
-    if name not in BACKBONES:
-        raise ConfigError(
-            [
-                AutoMLError(
-                    where, expected=f"one of {', '.join(BACKBONES)}", received=repr(name), action="Name one of them."
-                )
-            ]
-        )
+def levels(model: Any) -> dict[str, int]:
+    """How high each layer of a network stands, so that fine-tuning depth means the same for every network.
+
+    Args:
+        model: from `build_classifier` or `build_embedder`.
+    Returns:
+        Layer name → 0 for input and stem, 1 to 7 for the blocks, 8 for the top convolution, 9 for the head. The last
+        stage of a network is always 7, so a network of five stages has 3 to 7. A network from keras.applications has
+        no top; it is cut where its whole graph runs through one tensor, into 7 parts of about as many parameters.
+    """
+    names = [layer.name for layer in model.layers]
+    if any(_stage(name) for name in names):
+        return levels_by_name(names)
+    return {**_levels_by_parameters(model), **{name: HEAD for name in names if _is_head(name)}}
 
 
-def block_of(layer_name: str) -> int:
-    """How high a layer stands: 0 for input and stem, 1 to 7 for the blocks, 8 for the top convolution, 9 the head."""
-    if found := re.match(r"block(\d)", layer_name):
-        return int(found[1])
-    if layer_name.startswith("top_"):
-        return TOP_BLOCK
-    return HEAD_BLOCK if re.match(r"pooled|hidden|dropout|logits|probabilities", layer_name) else 0
+def levels_by_name(names: Iterable[str]) -> dict[str, int]:
+    """As `levels`, for the layer names of a network that is defined here."""
+    names = list(names)
+    lift = TOP_BLOCK - max(_stage(name) for name in names)
+
+    def level(name: str) -> int:
+        if stage := _stage(name):
+            return stage + lift
+        if name.startswith("top_"):
+            return TOP
+        return HEAD if _is_head(name) else 0
+
+    return {name: level(name) for name in names}
 
 
-def _pooled_backbone(keras: Any, backbone: str, input_size_px: int, *, folded: bool) -> tuple[Any, Any]:
-    check_backbone(backbone)
-    variant = efficientnet_lite.VARIANTS[backbone]
+def _pooled_backbone(
+    keras: Any, backbone: Backbone, input_size_px: int, pooling: Pooling, *, folded: bool
+) -> tuple[Any, Any]:
     inputs = keras.Input((input_size_px, input_size_px, 3), name="image")
     # Normalization is a frozen 1×1 depthwise convolution because that is what quantizes without a float tensor.
     x = keras.layers.DepthwiseConv2D(1, name="normalize", trainable=False)(inputs)
-    x = efficientnet_lite.build(keras, x, variant, folded=folded)
-    return inputs, keras.layers.GlobalAveragePooling2D(name="pooled")(x)
+    x = backbone.build(keras, x, folded=folded)
+    return inputs, _pool(keras, x, pooling)
+
+
+def _pool(keras: Any, x: Any, pooling: Pooling) -> Any:
+    if pooling == "average":
+        return keras.layers.GlobalAveragePooling2D(name="pooled")(x)
+    # Generalized mean (Radenović et al. 2019): the cubic mean of what is positive. The floor keeps the gradient of the
+    # root finite where a channel is dead.
+    constant = with_constant(keras)
+    x = keras.layers.ReLU(name="pooled_relu")(x)
+    x = constant("power", GEM_POWER, name="pooled_cube")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pooled_mean")(x)
+    x = constant("add", GEM_FLOOR, name="pooled_floor")(x)
+    return constant("power", 1 / GEM_POWER, name="pooled")(x)
+
+
+def _with_normalization(model: Any, backbone: Backbone) -> Any:
+    model.get_layer("normalize").set_weights(backbone.normalization.arrays())
+    return model
+
+
+def _stage(layer_name: str) -> int:
+    found = re.match(r"block([1-7])[a-z]_", layer_name)
+    return int(found[1]) if found else 0
+
+
+def _is_head(layer_name: str) -> bool:
+    return re.match(r"pooled|hidden|dropout|logits|probabilities", layer_name) is not None
+
+
+def _levels_by_parameters(model: Any) -> dict[str, int]:
+    """Levels of an adapter's layers: parts between two cut points stay together."""
+    operations = [operation for operation in model.operations if not _is_head(operation.name)]
+    place = {id(operation): index for index, operation in enumerate(operations)}
+    last_use = list(range(len(operations)))
+    for index, operation in enumerate(operations):
+        for tensor in operation._inbound_nodes[0].input_tensors:
+            source = place[id(tensor._keras_history.operation)]
+            last_use[source] = max(last_use[source], index)
+    # After operation i only its own output is needed when nothing before it is used later.
+    reach = list(accumulate(last_use, max))
+    cuts = [index for index in range(len(operations)) if index == 0 or reach[index - 1] <= index]
+    counts = [sum(int(np.prod(weight.shape)) for weight in getattr(part, "weights", [])) for part in operations]
+    before = np.concatenate([[0], np.cumsum(counts)])
+    stem = next(index for index, part in enumerate(operations) if part.name != "normalize" and hasattr(part, "kernel"))
+    found = {}
+    for start, end in zip([0, *(cut + 1 for cut in cuts)], [*(cut + 1 for cut in cuts), len(operations)], strict=True):
+        middle = (before[start] + before[end]) / 2 / before[-1]
+        for part in operations[start:end]:
+            found[part.name] = 0 if end <= stem + 1 else min(TOP_BLOCK, 1 + int(TOP_BLOCK * middle))
+    kept = {layer.name for layer in model.layers}
+    return {name: level for name, level in found.items() if name in kept}

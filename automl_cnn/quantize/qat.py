@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.errors import QuantizeError
-from automl_cnn.models.classifier import block_of
+from automl_cnn.models.classifier import levels_by_name
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.images import Images
 
@@ -140,11 +140,12 @@ def trained_variables(simulated: Any, from_block: int = TRAINED_FROM_BLOCK) -> l
 
     They are picked here because a wrapped layer trains even where it is frozen; `normalize` never does.
     """
+    level = levels_by_name(layer.name.removeprefix(WRAPPER_PREFIX) for layer in simulated.layers)
     return [
         variable
         for layer in simulated.layers
         if layer.name.startswith(WRAPPER_PREFIX)
-        and block_of(layer.name.removeprefix(WRAPPER_PREFIX)) >= from_block
+        and level[layer.name.removeprefix(WRAPPER_PREFIX)] >= from_block
         and layer.layer.trainable
         for variable in layer.trainable_weights
     ]

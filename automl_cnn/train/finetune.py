@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.models.classifier import block_of, build_classifier
+from automl_cnn.models.classifier import build_classifier, levels
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, assign_weights, extract_weights
 from automl_cnn.progress import Progress, silent
@@ -129,8 +129,9 @@ def predict_logits(network: Any, images: PrefixBatches) -> NDArray[np.float32]:
 
 def _freeze(model: Any, unfreeze_from_block: int) -> None:
     """Leave only the head and the high blocks trainable; frozen BatchNormalization also runs in inference mode."""
+    level = levels(model)
     for layer in model.layers:
-        high = block_of(layer.name) >= unfreeze_from_block
+        high = level[layer.name] >= unfreeze_from_block
         layer.trainable = high and not layer.name.endswith("_bn")
 
 

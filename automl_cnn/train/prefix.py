@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.features.engine import FeatureEngine, to_litert
-from automl_cnn.models.classifier import block_of
+from automl_cnn.models.classifier import levels
 from automl_cnn.progress import Progress, silent
 from automl_cnn.train.batches import TrainingImages
 
@@ -48,7 +48,8 @@ def cut_below(model: Any, unfreeze_from_block: int) -> Cut:
     """
     import keras
 
-    lowest = next(layer for layer in model.layers if block_of(layer.name) >= unfreeze_from_block)
+    level = levels(model)
+    lowest = next(layer for layer in model.layers if level[layer.name] >= unfreeze_from_block)
     boundary = lowest.input  # blocks begin with a change of width, so no shortcut crosses the boundary
     prefix = keras.Model(model.inputs[0], boundary)
     top = keras.Model(boundary, model.get_layer("logits").output)

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from automl_cnn.errors import ArtifactError, WeightsError
 from automl_cnn.models import efficientnet_lite, weights
-from automl_cnn.models.classifier import BACKBONES, block_of, check_backbone
+from automl_cnn.models.classifier import levels_by_name
+from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.torch_file import read_state_dict
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_the_installed_packages_hold_every_layer_of_every_backbone(backbone: str) -> None:
     loaded = weights.load_pretrained(backbone)
-    expected = {"normalize", *efficientnet_lite.torch_names(efficientnet_lite.VARIANTS[backbone])}
+    expected = {"normalize", *efficientnet_lite.torch_tensors(efficientnet_lite.VARIANTS[backbone])}
     assert set(loaded) == expected
     assert all(np.isfinite(array).all() for arrays in loaded.values() for array in arrays)
 
@@ -114,13 +115,14 @@ def test_layers_know_how_high_they_stand() -> None:
         "normalize": 0,
         "stem_conv": 0,
         "block3b_expand_bn": 3,
+        "block7a_project_conv": 7,
         "top_conv": 8,
         "hidden": 9,
         "logits": 9,
     }
-    assert {name: block_of(name) for name in heights} == heights
+    assert levels_by_name(heights) == heights
 
 
 def test_an_unknown_backbone_is_answered_with_the_known_ones() -> None:
     with pytest.raises(Exception, match="expected one of efficientnet-lite0"):
-        check_backbone("resnet50")
+        backbone_of("resnet50")
