@@ -17,6 +17,8 @@ from automl_cnn.config import Params, QuantizeParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError, QuantizeError
+from automl_cnn.models.registry import backbone_of
+from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges
 from automl_cnn.quantize.gate import FLOAT16, FLOAT32, PTQ_INT8, QAT_INT8, Rung, judge
@@ -81,7 +83,10 @@ def write_ladder(
     check_parity(twin, model.golden_images, model.golden_probabilities)
     with replacing_folder(files.quantized) as folder:
         rungs = climb(
-            folder, _exports(twin, calibration, training, validation, params, folder, progress), validation, progress
+            folder,
+            _exports(model.spec, twin, calibration, training, validation, params, folder, progress),
+            validation,
+            progress,
         )
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
@@ -93,6 +98,7 @@ def write_ladder(
 
 
 def _exports(
+    spec: ClassifierSpec,
     twin: Any,
     calibration: NDArray[np.uint8],
     training: LabelledImages,
@@ -109,7 +115,7 @@ def _exports(
         FLOAT16: partial(export.export_float16, twin),
         PTQ_INT8: partial(export.export_ptq_int8, twin, calibration),
         QAT_INT8: partial(
-            _train_int8, twin, calibration, training, validation, params, folder / f"{FLOAT32}.tflite", progress
+            _train_int8, spec, twin, calibration, training, validation, params, folder / f"{FLOAT32}.tflite", progress
         ),
     }
 
@@ -136,6 +142,7 @@ def climb(folder: Path, exports: Exports, validation: LabelledImages, progress: 
 
 
 def _train_int8(
+    spec: ClassifierSpec,
     twin: Any,
     calibration: NDArray[np.uint8],
     training: LabelledImages,
@@ -144,6 +151,12 @@ def _train_int8(
     teacher: Path,
     progress: Progress,
 ) -> bytes:
+    if not (backbone_of(spec.backbone).quantizes and spec.pooling == "average"):
+        raise QuantizeError(
+            "quantization-aware training", expected="a backbone that it supports, with average pooling",
+            received=f"{spec.backbone} with {spec.pooling} pooling",
+            action="`automl-cnn backbones` shows which it supports; name them in search.backbones.",
+        )  # fmt: skip
     from automl_cnn.quantize.export import export_qat_int8
     from automl_cnn.quantize.scheme import simulate_int8
 

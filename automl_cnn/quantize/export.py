@@ -97,7 +97,9 @@ def _converter(model: Any, dtype: Any, call: Callable[[Any], Any]) -> Any:
     # A bare module with the variables gives the same bytes as the Keras model in a third of the time: the converter
     # goes by way of a SavedModel, and saving a Keras model traces every layer again (4 to 7 s instead of 10 to 27).
     module = tf.Module()
-    module.call, module.kept_variables = function, model.variables
+    # a variable of Keras 3 is no tf.Variable, it holds one
+    kept = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
+    module.call, module.kept_variables = function, kept
     return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from automl_cnn.artifacts import read_lines
 from automl_cnn.errors import ArtifactError, QuantizeError
 from automl_cnn.models.classifier import build_classifier
+from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, assign_weights, fold_batchnorm, load_weights
 from automl_cnn.quantize.dead_channels import widen_dead_channels
@@ -60,7 +61,7 @@ def load_float_model(folder: Path) -> FloatModel:
 
 
 def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
-    """Build the network in tf_keras without BatchNormalization.
+    """Build the network in tf_keras without BatchNormalization; one that is only in Keras 3, there and as it is.
 
     Args:
         spec: of the trained network; its dropout is left out, because a few steps under a teacher need none.
@@ -70,6 +71,12 @@ def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
     Raises:
         WeightsError: the weights belong to another network; names the layer.
     """
+    if backbone_of(spec.backbone).keras_only:
+        import keras
+
+        whole = build_classifier(keras, replace(spec, dropout=0.0))
+        assign_weights(whole, weights)
+        return whole
     import tf_keras
 
     twin = build_classifier(tf_keras, replace(spec, dropout=0.0), folded=True)
