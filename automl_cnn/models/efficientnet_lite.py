@@ -85,13 +85,10 @@ def build(keras: Any, inputs: Any, variant: Variant, *, folded: bool = False) ->
     make = Layers(keras, folded)
     x = make.conv(inputs, STEM_CHANNELS, 3, 2, "stem")
     for block in blocks(variant):
-        shortcut = x
-        if block.expansion != 1:
-            x = make.conv(x, block.channels_in * block.expansion, 1, 1, f"{block.name}_expand")
-        x = make.depthwise(x, block.kernel, block.stride, f"{block.name}_depthwise")
-        x = make.conv(x, block.channels_out, 1, 1, f"{block.name}_project", activation=None)
-        if block.stride == 1 and block.channels_in == block.channels_out:
-            x = make.add(x, shortcut, block.name)
+        x = make.inverted_residual(
+            x, block.name, expanded=block.channels_in * block.expansion, kernel=block.kernel, stride=block.stride,
+            channels=block.channels_out,
+        )  # fmt: skip
     return make.conv(x, TOP_CHANNELS, 1, 1, "top")
 
 

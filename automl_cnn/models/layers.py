@@ -6,6 +6,7 @@ a layer of its own, because that is where int8 rounds. A convolution called x_co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -93,6 +94,40 @@ class Layers:
         s = self.activation(layers.Conv2D(squeezed, 1, name=f"{name}_reduce_conv")(s), activation, f"{name}_reduce")
         s = self.activation(layers.Conv2D(x.shape[-1], 1, name=f"{name}_expand_conv")(s), gate, f"{name}_expand")
         return layers.Multiply(name=f"{name}_excite")([x, s])
+
+    def inverted_residual(
+        self,
+        x: Any,
+        name: str,
+        *,
+        expanded: int,
+        kernel: int,
+        stride: int,
+        channels: int,
+        activation: str = "relu6",
+        excite: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Expand by a 1×1 convolution, filter each channel, project; with a shortcut where the shape stays.
+
+        Args:
+            x: symbolic [batch, h, w, channels in].
+            name: prefix of its layers, such as block3a.
+            expanded: channels between; where these are the channels that come in, nothing is expanded.
+            kernel: of the depthwise convolution.
+            stride: of the depthwise convolution.
+            channels: out.
+            activation: after the first two convolutions; there is none after the projection.
+            excite: squeeze-and-excitation before the projection, if any.
+        Source: Sandler et al. 2018.
+        """
+        shortcut = x
+        if expanded != shortcut.shape[-1]:
+            x = self.conv(x, expanded, 1, 1, f"{name}_expand", activation=activation)
+        x = self.depthwise(x, kernel, stride, f"{name}_depthwise", activation=activation)
+        if excite is not None:
+            x = excite(x)
+        x = self.conv(x, channels, 1, 1, f"{name}_project", activation=None)
+        return self.add(x, shortcut, name) if stride == 1 and channels == shortcut.shape[-1] else x
 
     def add(self, x: Any, shortcut: Any, name: str) -> Any:
         """The residual sum `<name>_add`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 
 from automl_cnn.errors import AutoMLError, ConfigError
-from automl_cnn.models import efficientnet_lite
+from automl_cnn.models import efficientnet_lite, mobilenet, mobilenet_v2, mobilenet_v3
 from automl_cnn.models.backbone import Application, Backbone, Normalization, TorchPackage
 
 __all__ = ["BACKBONES", "Application", "Backbone", "Normalization", "TorchPackage", "backbone_of"]
 
-FAMILIES = (efficientnet_lite.BACKBONES,)
+FAMILIES = (efficientnet_lite.BACKBONES, mobilenet.BACKBONES, mobilenet_v2.BACKBONES, mobilenet_v3.BACKBONES)
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for family in FAMILIES for backbone in family}
 
 
