@@ -29,7 +29,7 @@ from automl_cnn.config import AuditParams, DataParams
 from automl_cnn.data.ingest import ingest
 from automl_cnn.data.samples import write_elpv
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import FeatureRequest, write_features
+from automl_cnn.features.stage_files import FeatureRequest, write_features
 
 SEED = 1
 BACKBONE, INPUT_PX = "efficientnet-lite0", 224

@@ -30,7 +30,7 @@ from automl_cnn.config import DataParams
 from automl_cnn.data.ingest import ingest
 from automl_cnn.data.samples import write_elpv
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import FeatureRequest, read_features, write_features
+from automl_cnn.features.stage_files import FeatureRequest, read_features, write_features
 
 BACKBONE, SIZE_PX, FOLDS, FOLD_SEED = "efficientnet-lite0", 224, 5, 1
 SEEDS = (1, 2, 3)

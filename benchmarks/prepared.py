@@ -14,7 +14,7 @@ from automl_cnn.audit.embeddings import join_embeddings
 from automl_cnn.config import DataParams
 from automl_cnn.data.ingest import ingest
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import FeatureRequest, write_features
+from automl_cnn.features.stage_files import FeatureRequest, write_features
 
 SETS = {"clothing": "sender_id", "magnetic-tile": "group"}  # and the column that names what belongs together
 BACKBONE = "efficientnet-lite0"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import FeatureRequest, write_features
+from automl_cnn.features.stage_files import FeatureRequest, write_features
 from automl_cnn.stage import Stage, run_stage
 
 

@@ -120,6 +120,16 @@ def cached_view(pixels: Pixels, policy: str, view: int, seed: int, forbid_flips:
     return chosen.change(_flipped(pixels, turns[view % len(turns)]), np.random.default_rng([seed, view]))
 
 
+def view_name(policy: str, view: int, forbid_flips: Collection[str] = ()) -> str:
+    """Name what `cached_view` gives, for caches: equal names, equal pixels; "image" for the image itself."""
+    chosen = POLICIES[policy]
+    turns = _turns(_allowed(chosen, forbid_flips))
+    if chosen.change is not None:
+        without = "".join(f"-no-{axis}" for axis in chosen.flips if axis in forbid_flips)
+        return f"{policy}-{view}{without}-v{AUGMENT_VERSION}"
+    return "mirrored-" + "-".join(turns[1:][view % (len(turns) - 1)]) if len(turns) > 1 else "image"
+
+
 def distinct_views(policy: str, forbid_flips: Collection[str] = ()) -> int | None:
     """How many cached views of a policy differ from each other and from the image; None where there is no end."""
     chosen = POLICIES[policy]

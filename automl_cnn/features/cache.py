@@ -1,135 +1,182 @@
-"""Features of a whole image store, computed once for a content: weights, preprocessing and pixels."""
+"""Features of stored pictures, each computed once: a picture is known by its pixels, not by its row or its file."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import statistics
+import time
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.artifacts import replacing, write_json
-from automl_cnn.data.augment import AUGMENT_VERSION, cached_view, first_views
-from automl_cnn.data.split_images import load_images
+from automl_cnn.data.augment import cached_view, view_name
 from automl_cnn.data.store import ImageStore
-from automl_cnn.errors import ArtifactError
-from automl_cnn.features.engine import FeatureEngine, build_engine
+from automl_cnn.errors import WeightsError
+from automl_cnn.features.digests import pixel_digests
+from automl_cnn.features.embed import Change, embed_rows
+from automl_cnn.features.engine import Engine, open_engine
+from automl_cnn.features.engine_key import engine_key
+from automl_cnn.features.shards import FeatureShards
+from automl_cnn.models.registry import backbone_of
+from automl_cnn.models.spec import Pooling
 from automl_cnn.progress import Progress, silent
 
-CHUNK = 64
+SHARD_IMAGES = 512
+SHARD_SECONDS = 20.0  # a slow network writes smaller shards, so that a killed run loses no more than this
+PROBE_BATCHES, PROBE_ROUNDS = 4, 3
+LONG_BATCH_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class FeatureRequest:
-    """Which features of the store are wanted.
-
-    Attributes:
-        backbone: name in the registry.
-        input_size_px: height and width the backbone is given.
-        augmentations: policies whose cached views are wanted beside the images themselves.
-    """
-
-    backbone: str
-    input_size_px: int
-    augmentations: tuple[str, ...] = ()
-
-    def views(self) -> list[tuple[str, int]]:
-        """(policy, view) of every file beside base.npy."""
-        return [(policy, view) for policy in self.augmentations for view in range(first_views(policy))]
-
-
-def write_features(
-    request: FeatureRequest,
-    store: ImageStore,
-    folder: Path,
-    cache: Path,
-    weights_dir: str | None = None,
-    progress: Progress = silent,
-) -> int:
-    """Put the features of a request under `folder`, computing only what the cache does not hold.
+class FeatureCache:
+    """Engines and features by content. Any number of processes may use one folder at once.
 
     Args:
-        request: what is wanted.
-        store: the images; row order is kept.
-        folder: receives base.npy and <policy>-<view>.npy, float16 [n, d], and features.json.
-        cache: folder that keeps engines and features by content.
-        weights_dir: where pretrained weights are looked for first.
-        progress: told of every chunk.
-    Returns:
-        The number of images that were computed; 0 when everything came from the cache.
-    Raises:
-        WeightsError: no pretrained weights can be had.
+        folder: holds engines/, features/ and digests/; usually `.automl-cnn`. It may be deleted at will.
     """
-    path, key = build_engine(request.backbone, request.input_size_px, cache / "engines", weights_dir)
-    engine: FeatureEngine | None = None
-    computed = 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for policy, view in [("base", 0), *request.views()]:
-        content = f"{key}|{store.digest}|{policy}-{view}|v{AUGMENT_VERSION}"
-        cached = cache / "features" / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.npy"
-        if not cached.exists():
-            engine = engine or FeatureEngine(path)
-            name = f"{request.backbone} {'images' if policy == 'base' else f'{policy} view {view + 1}'}"
-            values = _embed_store(engine, store, request.input_size_px, policy, view, name, progress)
-            with replacing(cached) as temporary, temporary.open("wb") as file:
-                np.save(file, values)
-            computed += len(store)
-        with replacing(folder / _file_name(policy, view)) as temporary:
-            shutil.copyfile(cached, temporary)
-    write_json(folder / "features.json", {"engine": key, "store": store.digest, "rows": len(store)})
-    return computed
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[Path, FeatureShards] = {}
+        self._digests: dict[str, list[bytes]] = {}
+        self._engine: tuple[str, Engine] | None = None
+
+    def fetch(
+        self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
+        policy: str = "none", view: int = 0, pooling: Pooling = "average",
+        weights_dir: str | None = None, progress: Progress = silent, forbid_flips: Collection[str] = (),
+    ) -> NDArray[np.float16]:  # fmt: skip
+        """Features of pictures; those that are not in the cache are computed and kept.
+
+        Args:
+            backbone: name in the registry.
+            input_size_px: height and width the backbone is given.
+            store: the decoded images.
+            rows: int64 [n], rows of the store, in any order, repeats allowed.
+            policy: a key of data.augment.POLICIES; none for the pictures themselves.
+            view: which view of the policy, from 0.
+            pooling: average or gem.
+            weights_dir: where weights are looked for first.
+            progress: told of every batch that is computed.
+            forbid_flips: axes along which no view is mirrored.
+        Returns:
+            float16 [n, d], in the order of `rows`.
+        Raises:
+            WeightsError: no pretrained weights can be had, or they give features that are no numbers.
+        """
+        if not len(rows):
+            return np.empty((0, backbone_of(backbone).width), np.float16)
+        key, name = engine_key(backbone, input_size_px, weights_dir, pooling), view_name(policy, view, forbid_flips)
+        pictures, shards = self._pictures(store, rows, input_size_px), self._shards_of(key, name)
+
+        def change(pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
+            return cached_view(pixels, policy, view, pictures.seed(row), forbid_flips)
+
+        while (features := shards.read(pictures.digests)) is None:  # again where a shard turns out to be damaged
+            engine = self._open(key, backbone, input_size_px, weights_dir, pooling)
+            label = f"{backbone} {input_size_px} px {name}"
+            _fill(shards, engine, pictures, None if name == "image" else change, label, progress)
+        shards.touch()
+        return features
+
+    def missing(
+        self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
+        policy: str = "none", view: int = 0, pooling: Pooling = "average",
+        weights_dir: str | None = None, forbid_flips: Collection[str] = (),
+    ) -> int:  # fmt: skip
+        """How many pictures `fetch` with the same arguments would compute; pictures of equal pixels count once."""
+        key, name = engine_key(backbone, input_size_px, weights_dir, pooling), view_name(policy, view, forbid_flips)
+        return len(self._shards_of(key, name).missing(self._pictures(store, rows, input_size_px).digests))
+
+    def seconds_per_image(
+        self, backbone: str, input_size_px: int, store: ImageStore,
+        pooling: Pooling = "average", weights_dir: str | None = None,
+    ) -> float:  # fmt: skip
+        """What computing one feature vector takes here, reading and shrinking included; measured, for the budget.
+
+        The engine is made first where it is not there yet, which takes some 20 s and is not counted.
+        """
+        key = engine_key(backbone, input_size_px, weights_dir, pooling)
+        engine = self._open(key, backbone, input_size_px, weights_dir, pooling)
+
+        def seconds(images: int) -> float:
+            started = time.perf_counter()
+            for _ in embed_rows(engine, store, np.arange(images) % len(store), input_size_px):
+                pass
+            return (time.perf_counter() - started) / images
+
+        first = seconds(engine.batch)  # also warms up: the first call is slower
+        if first * engine.batch > LONG_BATCH_SECONDS:
+            return first
+        return statistics.median(seconds(PROBE_BATCHES * engine.batch) for _ in range(PROBE_ROUNDS))
+
+    def _pictures(self, store: ImageStore, rows: NDArray[np.int64], input_size_px: int) -> _Pictures:
+        if store.digest not in self._digests:
+            self._digests[store.digest] = pixel_digests(store, self._folder / "digests")
+        return _Pictures(store, rows, input_size_px, self._digests[store.digest])
+
+    def _shards_of(self, key: str, name: str) -> FeatureShards:
+        folder = self._folder / "features" / key / name
+        shards = self._shards.setdefault(folder, FeatureShards(folder))
+        shards.refresh()
+        return shards
+
+    def _open(self, key: str, backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling) -> Engine:
+        """The engine; the last one stays open, as views of one backbone follow each other."""
+        if self._engine is None or self._engine[0] != key:
+            self._engine = None  # let go of the old one before the new one takes its memory
+            engines = self._folder / "engines"
+            self._engine = key, open_engine(backbone, input_size_px, engines, weights_dir, pooling)
+        return self._engine[1]
 
 
-def read_features(folder: Path, policy: str = "base", view: int = 0) -> NDArray[np.float16]:
-    """Read one file that `write_features` wrote.
+class _Pictures:
+    """Rows of a store, and by what the cache knows them."""
 
-    Returns:
-        float16 [n, d], memory-mapped; rows as in the store.
-    Raises:
-        ArtifactError: it is missing or damaged.
-    """
-    path = folder / _file_name(policy, view)
-    try:
-        values: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(
-            str(path), expected="features", received=str(error), action="Run `dvc repro features`."
-        ) from None
-    return values
+    def __init__(self, store: ImageStore, rows: NDArray[np.int64], input_size_px: int, known: list[bytes]) -> None:
+        self.store, self.rows, self.input_size_px = store, rows, input_size_px
+        self._known = known
+        self.digests = [known[row] for row in rows.tolist()]
+
+    def seed(self, row: int) -> int:
+        """Of a picture's augmented views: from its pixels, so that its row may change."""
+        return int.from_bytes(self._known[row][:8], "little")
 
 
-def read_views(folder: Path, policy: str) -> list[NDArray[np.float16]]:
-    """The images' own features and those of every cached view of a policy, one array [n, d] each, the images first."""
-    return [read_features(folder), *(read_features(folder, policy, view) for view in range(first_views(policy)))]
+def _fill(
+    shards: FeatureShards, engine: Engine, pictures: _Pictures, change: Change | None, label: str, progress: Progress
+) -> None:
+    """Compute what is missing, a shard at a time, taking turns with other processes that do the same."""
+    total = len(shards.missing(pictures.digests))
+
+    def tell(left: int, note: str = "") -> None:
+        progress(label, total - left, total, note)
+
+    while left := len(shards.missing(pictures.digests)):
+        with shards.turn(partial(tell, left, "another process is computing them")):
+            shards.refresh()  # what the other has computed meanwhile is not computed here
+            if todo := shards.missing(pictures.digests):
+                features = _compute(engine, pictures, todo, change, tell)
+                shards.add([pictures.digests[position] for position in todo[: len(features)]], features)
 
 
-def _file_name(policy: str, view: int) -> str:
-    return "base.npy" if policy == "base" else f"{policy}-{view}.npy"
-
-
-def _embed_store(
-    engine: FeatureEngine, store: ImageStore, size_px: int, policy: str, view: int, name: str, progress: Progress
+def _compute(
+    engine: Engine, pictures: _Pictures, todo: list[int], change: Change | None, tell: Callable[[int], None]
 ) -> NDArray[np.float16]:
-    """Features of every row; the next chunk is read and resized while this one is computed."""
-
-    def load(start: int) -> NDArray[np.uint8]:
-        rows = np.arange(start, min(start + CHUNK, len(store)))
-        images = load_images(store, rows, size_px)
-        if policy == "base":
-            return images
-        return np.stack([cached_view(pixels, policy, view, int(row)) for pixels, row in zip(images, rows, strict=True)])
-
-    starts = range(0, len(store), CHUNK)
-    parts = []
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(load, 0)
-        for start in starts:
-            images = ahead.result()
-            if start + CHUNK < len(store):
-                ahead = pool.submit(load, start + CHUNK)
-            parts.append(engine.embed(images).astype(np.float16))
-            progress(name, min(start + CHUNK, len(store)), len(store))
-    return np.concatenate(parts)
+    """Features of the first of `todo`, as many as make a shard."""
+    parts: list[NDArray[np.float16]] = []
+    started = time.monotonic()
+    rows = pictures.rows[todo[:SHARD_IMAGES]]
+    for part in embed_rows(engine, pictures.store, rows, pictures.input_size_px, change):
+        parts.append(part.astype(np.float16))
+        tell(len(todo) - sum(map(len, parts)))
+        if time.monotonic() - started > SHARD_SECONDS:
+            break
+    features = np.concatenate(parts)
+    if not np.isfinite(features).all():
+        raise WeightsError(
+            "pretrained weights", expected="features that are finite numbers", received="infinity or NaN",
+            action="The weights file is damaged or belongs to another network: give another in search.weights_dir.",
+        )  # fmt: skip
+    return features

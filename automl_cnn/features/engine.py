@@ -1,40 +1,66 @@
-"""A frozen backbone as a LiteRT program: on a CPU three times as fast as Keras's own predict (FACTS, docs/features.md).
+"""A frozen network as something that turns images into vectors: LiteRT on a CPU, Keras on a GPU.
 
-Built once with TensorFlow, then kept by content; a run that finds it never imports TensorFlow.
+On a CPU LiteRT with XNNPACK is three times as fast as Keras's own predict (benchmarks/features.py). It is converted
+once with TensorFlow, then kept by content; a run that finds it never imports TensorFlow.
 """
 
 from __future__ import annotations
 
+import os
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing
 from automl_cnn.data.decode_pool import available_cpus
+from automl_cnn.features.engine_key import engine_key
 from automl_cnn.litert import LiteModel
-from automl_cnn.models.weights import Weights, assign_weights, digest, load_pretrained
+from automl_cnn.models.spec import Pooling
 from automl_cnn.quiet import import_quietly, native_messages_dropped
 
-ENGINE_VERSION = 1
 BATCH = 8
+GPU_BATCH = 64
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")  # NVIDIA's driver, AMD's
+
+
+class Engine(Protocol):
+    """What computes features; safe to call from several threads."""
+
+    output_shape: tuple[int, ...]
+    batch: int
+    lanes: int
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB [n, H, W, 3], any n, to float32 [n, *output_shape]."""
 
 
 class FeatureEngine:
-    """A frozen network, or the lower part of one, over any number of images.
+    """A frozen network, or the lower part of one, in LiteRT.
 
     Args:
         source: the .tflite file that `build_engine` wrote, or the bytes that `to_litert` gave.
         threads: number of CPU threads; all of this process's by default.
+        lanes: copies of the network that run side by side; the threads are shared out among them.
     Attributes:
         output_shape: of one image's features: (d,) where they are pooled, (h, w, channels) where not.
+        batch: images that are computed at once.
+        lanes: how many callers are served at once.
     """
 
-    def __init__(self, source: Path | bytes, threads: int | None = None) -> None:
-        self._model = LiteModel(source, threads=threads or available_cpus())
-        self._batch = self._model.input_shape[0]
-        self.output_shape = self._model.output_shape[1:]
+    def __init__(self, source: Path | bytes, threads: int | None = None, lanes: int = 1) -> None:
+        threads = threads or available_cpus()
+        models = [LiteModel(source, threads=max(1, threads // lanes)) for _ in range(lanes)]
+        self._idle: queue.SimpleQueue[LiteModel] = queue.SimpleQueue()
+        for model in models:
+            self._idle.put(model)
+        self._input_shape = models[0].input_shape
+        self.output_shape = models[0].output_shape[1:]
+        self.batch, self.lanes = self._input_shape[0], lanes
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Compute features.
@@ -44,38 +70,100 @@ class FeatureEngine:
         Returns:
             float32 [n, *output_shape].
         """
-        parts = []
-        for start in range(0, len(images), self._batch):
-            part = images[start : start + self._batch]
-            padded = np.zeros(self._model.input_shape, np.uint8)
-            padded[: len(part)] = part
-            parts.append(self._model.run(padded)[: len(part)])
+        features = np.empty((len(images), *self.output_shape), np.float32)
+        with self._one() as model:
+            for start in range(0, len(images), self.batch):
+                part = images[start : start + self.batch]
+                if len(part) < self.batch:
+                    part = np.concatenate([part, np.zeros((self.batch - len(part), *part.shape[1:]), np.uint8)])
+                features[start : start + self.batch] = model.run(part)[: len(features) - start]
+        return features
+
+    @contextmanager
+    def _one(self) -> Iterator[LiteModel]:
+        model = self._idle.get()
+        try:
+            yield model
+        finally:
+            self._idle.put(model)
+
+
+class KerasEngine:
+    """The same on whatever device TensorFlow chose.
+
+    Args:
+        model: float32 images [batch, H, W, 3] in 0…255 to anything; run in inference mode.
+    Attributes:
+        output_shape, batch, lanes: as of FeatureEngine.
+    """
+
+    def __init__(self, model: Any) -> None:
+        import tensorflow as tf
+
+        # a fixed batch: TensorFlow traces and plans the graph once
+        signature = [tf.TensorSpec((GPU_BATCH, *model.input_shape[1:]), tf.uint8)]
+        self._run = tf.function(lambda images: model(tf.cast(images, tf.float32), training=False), signature)
+        self.output_shape: tuple[int, ...] = tuple(model.output_shape[1:])
+        self.batch, self.lanes = GPU_BATCH, 1
+
+    def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """As `FeatureEngine.embed`."""
+        parts = [np.empty((0, *self.output_shape), np.float32)]
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            padding = np.zeros((self.batch - len(part), *images.shape[1:]), np.uint8)
+            parts.append(np.asarray(self._run(np.concatenate([part, padding])), np.float32)[: len(part)])
         return np.concatenate(parts)
 
 
-def engine_key(backbone: str, input_size_px: int, weights: Weights) -> str:
-    """What the engine's output depends on besides the pixels, as a short name for caches."""
-    return f"{backbone}-{input_size_px}-{digest(weights)}-v{ENGINE_VERSION}"
-
-
-def build_engine(backbone: str, input_size_px: int, cache: Path, weights_dir: str | None = None) -> tuple[Path, str]:
-    """Find or make the engine of a backbone.
+def open_engine(
+    backbone: str, input_size_px: int, cache: Path, weights_dir: str | None = None, pooling: Pooling = "average"
+) -> Engine:
+    """The engine that suits this machine.
 
     Args:
         backbone: name in the registry.
         input_size_px: height and width it will be given.
-        cache: folder in which engines are kept.
+        cache: folder in which LiteRT programs are kept.
         weights_dir: where weights are looked for first.
+        pooling: how the last feature map becomes a vector.
+    Raises:
+        WeightsError: no pretrained weights can be had.
+    """
+    if gpu_present():
+        return KerasEngine(_pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
+    return FeatureEngine(build_engine(backbone, input_size_px, cache, weights_dir, pooling)[0])
+
+
+def gpu_present() -> bool:
+    """Whether TensorFlow sees a GPU; not asked, as it takes ten seconds, where no driver is."""
+    if not any(Path(device).exists() for device in _GPU_DEVICES):
+        return False
+    import_quietly("tensorflow")
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def build_engine(
+    backbone: str, input_size_px: int, cache: Path, weights_dir: str | None = None, pooling: Pooling = "average"
+) -> tuple[Path, str]:
+    """Find or make the LiteRT program of a backbone.
+
+    Args:
+        backbone, input_size_px, cache, weights_dir, pooling: as in `open_engine`.
     Returns:
         Path of the .tflite file, and its key.
     Raises:
         WeightsError: no pretrained weights can be had.
     """
-    weights = load_pretrained(backbone, weights_dir)
-    key = engine_key(backbone, input_size_px, weights)
+    key = engine_key(backbone, input_size_px, weights_dir, pooling)
     path = cache / f"{key}.tflite"
-    if not path.exists():
-        content = _convert(backbone, input_size_px, weights)
+    if path.exists():
+        with suppress(OSError):
+            os.utime(path)  # `automl-cnn cache` tells when it was last used
+    else:
+        content = to_litert(_pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     return path, key
@@ -102,12 +190,14 @@ def to_litert(model: Any) -> bytes:
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
 
 
-def _convert(backbone: str, input_size_px: int, weights: Weights) -> bytes:
+def _pretrained_embedder(backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling) -> Any:
     import_quietly("keras")
     import keras
 
     from automl_cnn.models.classifier import build_embedder
+    from automl_cnn.models.weights import assign_weights, load_pretrained
 
-    model = build_embedder(keras, backbone, input_size_px)
+    weights = load_pretrained(backbone, weights_dir)
+    model = build_embedder(keras, backbone, input_size_px, pooling)
     assign_weights(model, weights)
-    return to_litert(model)
+    return model

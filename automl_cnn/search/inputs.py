@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files
 from automl_cnn.data.split_images import split_rows
-from automl_cnn.features.cache import read_features, read_views
+from automl_cnn.features.stage_files import read_features, read_views
 from automl_cnn.search import trial
 from automl_cnn.search.trial import SearchData
 from automl_cnn.train import candidate, head, objective

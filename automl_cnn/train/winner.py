@@ -15,7 +15,7 @@ from automl_cnn.artifacts import Files
 from automl_cnn.config import Params
 from automl_cnn.data.split_images import SplitRows, load_images, split_rows
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.cache import read_views
+from automl_cnn.features.stage_files import read_views
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, digest, load_pretrained
 from automl_cnn.progress import Progress, silent
