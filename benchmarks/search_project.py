@@ -46,11 +46,6 @@ def make_project(folder: Path, values: Mapping[str, object]) -> None:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     # the sample's decisions are about other images
     (folder / "decisions.csv").write_text(_header(REPOSITORY / "decisions.csv"), encoding="utf-8")
-    set_values(folder, values)
-
-
-def set_values(folder: Path, values: Mapping[str, object]) -> None:
-    """Change values of a project's params.yaml."""
     assign(folder / "params.yaml", [(key, _yaml(value)) for key, value in values.items()])
 
 
