@@ -113,6 +113,29 @@ def summary() -> None:
     print_summary(Path("artifacts"))
 
 
+@main.group(invoke_without_command=True)
+@click.pass_context
+def cache(context: click.Context) -> None:
+    """Show what lies in .automl-cnn: engines, features, logs and checkpoints, how large, when last used."""
+    if context.invoked_subcommand is None:
+        from automl_cnn.features.inventory import describe, inventory
+
+        click.echo("\n".join(describe(inventory(_cache_folder()))))
+
+
+@cache.command(name="prune")
+@click.option("--keep-days", type=click.FloatRange(min=0), help="Also remove what was not used for so many days.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything; the next run computes it anew.")
+def prune_cache(keep_days: float | None, everything: bool) -> None:
+    """Remove damaged and outdated files from .automl-cnn, and on request more."""
+    from automl_cnn.features.inventory import describe, megabytes, prune
+
+    removed = prune(_cache_folder(), keep_days, everything)
+    if removed:
+        click.echo("\n".join(describe(removed)[:-1]))
+    click.echo(f"{megabytes(sum(entry.bytes for entry in removed))} freed")
+
+
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -132,6 +155,12 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int) 
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         others = ", ".join(f"{label} {probability:.3f}" for label, probability in ranked[1:4])
         click.echo(f"{prediction.path}: {prediction.label} {prediction.probability:.3f}  ({others})")
+
+
+def _cache_folder() -> Path:
+    from automl_cnn.stage import CACHE
+
+    return CACHE
 
 
 def _key_and_value(assignment: str) -> tuple[str, str]:

@@ -131,7 +131,7 @@ def open_engine(
         WeightsError: no pretrained weights can be had.
     """
     if gpu_present():
-        return KerasEngine(_pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
+        return KerasEngine(pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
     return FeatureEngine(build_engine(backbone, input_size_px, cache, weights_dir, pooling)[0])
 
 
@@ -163,7 +163,7 @@ def build_engine(
         with suppress(OSError):
             os.utime(path)  # `automl-cnn cache` tells when it was last used
     else:
-        content = to_litert(_pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
+        content = to_litert(pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     return path, key
@@ -190,7 +190,10 @@ def to_litert(model: Any) -> bytes:
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
 
 
-def _pretrained_embedder(backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling) -> Any:
+def pretrained_embedder(
+    backbone: str, input_size_px: int, weights_dir: str | None = None, pooling: Pooling = "average"
+) -> Any:
+    """The Keras 3 model that engines are made of: pooled features of float32 images in 0…255."""
     import_quietly("keras")
     import keras
 
