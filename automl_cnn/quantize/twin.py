@@ -71,7 +71,8 @@ def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
     Raises:
         WeightsError: the weights belong to another network; names the layer.
     """
-    if backbone_of(spec.backbone).keras_only:
+    backbone = backbone_of(spec.backbone)
+    if backbone.keras_only:
         import keras
 
         whole = build_classifier(keras, replace(spec, dropout=0.0))
@@ -80,7 +81,7 @@ def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
     import tf_keras
 
     twin = build_classifier(tf_keras, replace(spec, dropout=0.0), folded=True)
-    assign_weights(twin, widen_dead_channels(fold_batchnorm(weights)))
+    assign_weights(twin, widen_dead_channels(fold_batchnorm(weights, backbone.batchnorm_epsilon)))
     return twin
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from automl_cnn.features.engine import FeatureEngine, build_engine
 from automl_cnn.models.classifier import build_classifier, build_embedder, levels
+from automl_cnn.models.layers import BATCHNORM_EPSILON
+from automl_cnn.models.pretrained import load
 from automl_cnn.models.spec import ClassifierSpec
-from automl_cnn.models.weights import assign_weights, extract_weights, fold_batchnorm, load_pretrained
+from automl_cnn.models.weights import assign_weights, extract_weights, fold_batchnorm
 
 keras = pytest.importorskip("keras")
 SIZE_PX = 64
@@ -25,7 +27,7 @@ def images() -> np.ndarray:
 @pytest.mark.parametrize("backbone", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
 def test_pretrained_weights_fit_every_layer(backbone: str) -> None:
     model = build_embedder(keras, backbone, SIZE_PX)
-    weights = load_pretrained(backbone)
+    weights = load(backbone)
     assign_weights(model, weights)
     assert set(extract_weights(model)) == set(weights)
 
@@ -33,8 +35,8 @@ def test_pretrained_weights_fit_every_layer(backbone: str) -> None:
 def test_folding_batchnorm_keeps_the_logits(images: np.ndarray) -> None:
     spec = ClassifierSpec("efficientnet-lite0", SIZE_PX, 3, hidden_units=8)
     model, folded = build_classifier(keras, spec), build_classifier(keras, spec, folded=True)
-    assign_weights(model, load_pretrained(spec.backbone))
-    assign_weights(folded, fold_batchnorm(extract_weights(model)))
+    assign_weights(model, load(spec.backbone))
+    assign_weights(folded, fold_batchnorm(extract_weights(model), BATCHNORM_EPSILON))
     logits = [
         np.asarray(keras.Model(m.inputs, m.get_layer("logits").output)(images.astype(np.float32)))
         for m in (model, folded)
@@ -45,7 +47,7 @@ def test_folding_batchnorm_keeps_the_logits(images: np.ndarray) -> None:
 def test_the_litert_engine_gives_the_features_of_keras(images: np.ndarray, tmp_path: Path) -> None:
     path, key = build_engine("efficientnet-lite0", SIZE_PX, tmp_path)
     model = build_embedder(keras, "efficientnet-lite0", SIZE_PX)
-    assign_weights(model, load_pretrained("efficientnet-lite0"))
+    assign_weights(model, load("efficientnet-lite0"))
     features = FeatureEngine(path, threads=1).embed(images)
     assert np.abs(features - np.asarray(model(images.astype(np.float32), training=False))).max() <= 1e-3
     assert np.isfinite(features).all()

@@ -62,11 +62,12 @@ def write_keras3_model(folder: Path, training: LabelledImages) -> None:
     import keras
 
     from automl_cnn.models.classifier import build_classifier, build_embedder
-    from automl_cnn.models.weights import assign_weights, extract_weights, load_pretrained
+    from automl_cnn.models.pretrained import load
+    from automl_cnn.models.weights import assign_weights, extract_weights
     from automl_cnn.train.outputs import TrainedModel, write_model
 
     spec = ClassifierSpec("efficientnet-lite0", SIZE_PX, len(CLASSES))
-    weights = load_pretrained(spec.backbone)
+    weights = load(spec.backbone)
     embedder = build_embedder(keras, spec.backbone, SIZE_PX)
     assign_weights(embedder, weights)
     pixels = training.images[np.arange(len(training.labels))]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl_cnn.models.weights import fold_batchnorm, load_pretrained
+from automl_cnn.models.layers import BATCHNORM_EPSILON
+from automl_cnn.models.pretrained import load
+from automl_cnn.models.weights import fold_batchnorm
 from automl_cnn.quantize.dead_channels import widen_dead_channels
 
 FINEST_INPUT_STEP = 1 / 128
@@ -13,7 +15,7 @@ FINEST_INPUT_STEP = 1 / 128
 
 @pytest.fixture(scope="module")
 def folded() -> dict[str, list[np.ndarray]]:
-    return fold_batchnorm(load_pretrained("efficientnet-lite0"))
+    return fold_batchnorm(load("efficientnet-lite0"), BATCHNORM_EPSILON)
 
 
 def int32_bias(name: str, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
