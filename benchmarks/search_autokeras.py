@@ -10,6 +10,7 @@ internet, as its own search decides: it is given the images and no weights.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def run(races: list[Race], env: Path, fresh: bool = False) -> Result:
         for course in [*others, autokeras]:
             reached = course.reached(mark)
             rows.append((
-                race.images.name, race.seed, course.side, course.best, mark,
+                race.images.name, race.seed, course.side, course.best, "not run" if math.isnan(mark) else mark,
                 "not reached" if reached is None else f"{reached:.0f}", course.ended,
             ))  # fmt: skip
     result.table(

@@ -38,21 +38,22 @@ def search(
     import keras
     import keras_tuner
 
+    from automl_cnn.models import pretrained
     from automl_cnn.models.classifier import build_classifier
     from automl_cnn.models.spec import ClassifierSpec
-    from automl_cnn.models.weights import assign_weights, load_pretrained
+    from automl_cnn.models.weights import assign_weights
 
     training, validation = (_dataset(keras, folder / side, size_px) for side in ("train", "validation"))
     classes, images = len(list((folder / "train").iterdir())), int(training.cardinality())
     training = training.cache().shuffle(images, seed=seed).batch(BATCH).prefetch(2)
     validation = validation.cache().batch(BATCH).prefetch(2)
-    pretrained = load_pretrained(backbone)
+    weights = pretrained.load(backbone)
 
     def build(hp: Any) -> Any:
         keras.utils.set_random_seed(seed)
         dropout, hidden_units = hp.Choice("dropout", [0.0, 0.2, 0.4]), hp.Choice("hidden_units", [0, 128, 256])
         network = build_classifier(keras, ClassifierSpec(backbone, size_px, classes, hidden_units, dropout))
-        assign_weights(network, pretrained)
+        assign_weights(network, weights)
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
