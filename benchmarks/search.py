@@ -28,6 +28,8 @@ def main() -> None:
                       help=f"of {', '.join(SETS)}; growth and budget take the first")  # fmt: skip
     line.add_argument("--minutes", nargs="+", type=float, default=None, metavar="minutes",
                       help="recipe, autokeras: the clock of a side (60); budget: promises (3 10 30)")  # fmt: skip
+    line.add_argument("--our-minutes", type=float, default=None, metavar="minutes",
+                      help="recipe: what ours is told as search.budget_minutes (a fifth of the clock)")  # fmt: skip
     line.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="seed", help="1 or more")
     line.add_argument("--epochs", type=int, default=5, help="most epochs of a training, on all sides")
     line.add_argument("--size", type=int, default=160, help="height and width of the input in pixels")
@@ -51,10 +53,14 @@ def _run(part: str, asked: Namespace) -> Result | None:
         from search_recipe import Race
 
         sets = [found for name in asked.sets if (found := image_set(name, asked.data, work, asked.images)) is not None]
+        minutes = max(asked.minutes or [60])
         races = [
-            Race(images, max(asked.minutes or [60]), asked.size, asked.epochs, seed, asked.backbone, asked.tuner, work)
+            Race(
+                images, minutes, asked.our_minutes or minutes / 5, asked.size, asked.epochs, seed, asked.backbone,
+                asked.tuner, work,
+            )
             for images, seed in product(sets, asked.seeds)
-        ]
+        ]  # fmt: skip
         if not races:
             return None
         if part == "recipe":
