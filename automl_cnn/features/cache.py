@@ -46,6 +46,7 @@ class FeatureCache:
         self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
         policy: str = "none", view: int = 0, pooling: Pooling = "average",
         weights_dir: str | None = None, progress: Progress = silent, forbid_flips: Collection[str] = (),
+        download: bool = False,
     ) -> NDArray[np.float16]:  # fmt: skip
         """Features of pictures; those that are not in the cache are computed and kept.
 
@@ -60,6 +61,7 @@ class FeatureCache:
             weights_dir: where weights are looked for first.
             progress: told of every batch that is computed.
             forbid_flips: axes along which no view is mirrored.
+            download: whether Keras's file of weights may be fetched where no other is at hand.
         Returns:
             float16 [n, d], in the order of `rows`.
         Raises:
@@ -67,14 +69,15 @@ class FeatureCache:
         """
         if not len(rows):
             return np.empty((0, backbone_of(backbone).width), np.float16)
-        key, name = engine_key(backbone, input_size_px, weights_dir, pooling), view_name(policy, view, forbid_flips)
+        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
+        name = view_name(policy, view, forbid_flips)
         pictures, shards = self._pictures(store, rows, input_size_px), self._shards_of(key, name)
 
         def change(pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
             return cached_view(pixels, policy, view, pictures.seed(row), forbid_flips)
 
         while (features := shards.read(pictures.digests)) is None:  # again where a shard turns out to be damaged
-            engine = self._open(key, backbone, input_size_px, weights_dir, pooling)
+            engine = self._open(key, backbone, input_size_px, weights_dir, pooling, download)
             label = f"{backbone} {input_size_px} px {name}"
             _fill(shards, engine, pictures, None if name == "image" else change, label, progress)
         shards.touch()
@@ -83,22 +86,23 @@ class FeatureCache:
     def missing(
         self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
         policy: str = "none", view: int = 0, pooling: Pooling = "average",
-        weights_dir: str | None = None, forbid_flips: Collection[str] = (),
+        weights_dir: str | None = None, forbid_flips: Collection[str] = (), download: bool = False,
     ) -> int:  # fmt: skip
         """How many pictures `fetch` with the same arguments would compute; pictures of equal pixels count once."""
-        key, name = engine_key(backbone, input_size_px, weights_dir, pooling), view_name(policy, view, forbid_flips)
+        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
+        name = view_name(policy, view, forbid_flips)
         return len(self._shards_of(key, name).missing(self._pictures(store, rows, input_size_px).digests))
 
     def seconds_per_image(
         self, backbone: str, input_size_px: int, store: ImageStore,
-        pooling: Pooling = "average", weights_dir: str | None = None,
+        pooling: Pooling = "average", weights_dir: str | None = None, download: bool = False,
     ) -> float:  # fmt: skip
         """What computing one feature vector takes here, reading and shrinking included; measured, for the budget.
 
         The engine is made first where it is not there yet, which takes some 20 s and is not counted.
         """
-        key = engine_key(backbone, input_size_px, weights_dir, pooling)
-        engine = self._open(key, backbone, input_size_px, weights_dir, pooling)
+        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
+        engine = self._open(key, backbone, input_size_px, weights_dir, pooling, download)
 
         def seconds(images: int) -> float:
             started = time.perf_counter()
@@ -122,12 +126,14 @@ class FeatureCache:
         shards.refresh()
         return shards
 
-    def _open(self, key: str, backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling) -> Engine:
+    def _open(
+        self, key: str, backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling, download: bool
+    ) -> Engine:
         """The engine; the last one stays open, as views of one backbone follow each other."""
         if self._engine is None or self._engine[0] != key:
             self._engine = None  # let go of the old one before the new one takes its memory
             engines = self._folder / "engines"
-            self._engine = key, open_engine(backbone, input_size_px, engines, weights_dir, pooling)
+            self._engine = key, open_engine(backbone, input_size_px, engines, weights_dir, pooling, download)
         return self._engine[1]
 
 

@@ -25,6 +25,7 @@ from automl_cnn.quiet import import_quietly, native_messages_dropped
 
 BATCH = 8
 GPU_BATCH = 64
+MOST_LANES = 4  # each has its own copy of the weights
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")  # NVIDIA's driver, AMD's
 
 
@@ -117,7 +118,12 @@ class KerasEngine:
 
 
 def open_engine(
-    backbone: str, input_size_px: int, cache: Path, weights_dir: str | None = None, pooling: Pooling = "average"
+    backbone: str,
+    input_size_px: int,
+    cache: Path,
+    weights_dir: str | None = None,
+    pooling: Pooling = "average",
+    download: bool = False,
 ) -> Engine:
     """The engine that suits this machine.
 
@@ -127,12 +133,14 @@ def open_engine(
         cache: folder in which LiteRT programs are kept.
         weights_dir: where weights are looked for first.
         pooling: how the last feature map becomes a vector.
+        download: whether Keras's file of weights may be fetched where no other is at hand.
     Raises:
         WeightsError: no pretrained weights can be had.
     """
     if gpu_present():
-        return KerasEngine(pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
-    return FeatureEngine(build_engine(backbone, input_size_px, cache, weights_dir, pooling)[0])
+        return KerasEngine(pretrained_embedder(backbone, input_size_px, weights_dir, pooling, download))
+    path, _ = build_engine(backbone, input_size_px, cache, weights_dir, pooling, download)
+    return FeatureEngine(path, lanes=min(available_cpus(), MOST_LANES))
 
 
 def gpu_present() -> bool:
@@ -146,24 +154,29 @@ def gpu_present() -> bool:
 
 
 def build_engine(
-    backbone: str, input_size_px: int, cache: Path, weights_dir: str | None = None, pooling: Pooling = "average"
+    backbone: str,
+    input_size_px: int,
+    cache: Path,
+    weights_dir: str | None = None,
+    pooling: Pooling = "average",
+    download: bool = False,
 ) -> tuple[Path, str]:
     """Find or make the LiteRT program of a backbone.
 
     Args:
-        backbone, input_size_px, cache, weights_dir, pooling: as in `open_engine`.
+        backbone, input_size_px, cache, weights_dir, pooling, download: as in `open_engine`.
     Returns:
         Path of the .tflite file, and its key.
     Raises:
         WeightsError: no pretrained weights can be had.
     """
-    key = engine_key(backbone, input_size_px, weights_dir, pooling)
+    key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
     path = cache / f"{key}.tflite"
     if path.exists():
         with suppress(OSError):
             os.utime(path)  # `automl-cnn cache` tells when it was last used
     else:
-        content = to_litert(pretrained_embedder(backbone, input_size_px, weights_dir, pooling))
+        content = to_litert(pretrained_embedder(backbone, input_size_px, weights_dir, pooling, download))
         with replacing(path) as temporary:
             temporary.write_bytes(content)
     return path, key
@@ -191,16 +204,21 @@ def to_litert(model: Any) -> bytes:
 
 
 def pretrained_embedder(
-    backbone: str, input_size_px: int, weights_dir: str | None = None, pooling: Pooling = "average"
+    backbone: str,
+    input_size_px: int,
+    weights_dir: str | None = None,
+    pooling: Pooling = "average",
+    download: bool = False,
 ) -> Any:
     """The Keras 3 model that engines are made of: pooled features of float32 images in 0…255."""
     import_quietly("keras")
     import keras
 
     from automl_cnn.models.classifier import build_embedder
-    from automl_cnn.models.weights import assign_weights, load_pretrained
+    from automl_cnn.models.pretrained import load
+    from automl_cnn.models.weights import assign_weights
 
-    weights = load_pretrained(backbone, weights_dir)
+    weights = load(backbone, weights_dir, download)
     model = build_embedder(keras, backbone, input_size_px, pooling)
     assign_weights(model, weights)
     return model
