@@ -34,12 +34,12 @@ def run(races: list[Race], env: Path, fresh: bool = False) -> Result:
         env: folder of the virtual environment; made, which needs a package index, where it is missing.
         fresh: run again what was run before.
     """
-    versions = ensure_environment(env)
-    result = Result("search-autokeras", {**settings(races), "autokeras environment": versions})
+    lacking = make_environment(env)
+    result = Result("search-autokeras", {**settings(races), "autokeras environment": lacking or _versions(env)})
     rows: list[tuple[Any, ...]] = []
     courses: list[tuple[Race, Course]] = []
     for race in races:
-        autokeras = autokeras_course(race, env, fresh)
+        autokeras = Course("autokeras", (), 0.0, lacking) if lacking else autokeras_course(race, env, fresh)
         others = kept_courses(race)
         courses += [(race, course) for course in [*others, autokeras]]
         mark = next((course.best for course in others if course.side == "recipe"), float("nan"))
@@ -57,26 +57,21 @@ def run(races: list[Race], env: Path, fresh: bool = False) -> Result:
     return result
 
 
-def ensure_environment(env: Path) -> dict[str, str]:
-    """Make the environment where it is missing; the versions of what is in it.
-
-    Raises:
-        SystemExit: it cannot be made, with pip's last line.
-    """
-    python = env / "bin" / "python"
+def make_environment(env: Path) -> str:
+    """Make the environment where it is missing; "", or what it lacks and why."""
     wanted = [line for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    if not python.exists():
+    if not (env / "bin" / "python").exists():
         print(f"making {env} with {', '.join(wanted)}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", str(env)], check=True)
-    if _missing(python, wanted):
-        done = subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)],
-            stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        if missing := _missing(python, wanted):
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise SystemExit(f"{env}: expected {', '.join(wanted)}; missing {', '.join(missing)}. pip said: {last}")
-    return _versions(python)
+    if not _missing(env, wanted):
+        return ""
+    done = subprocess.run(
+        [str(env / "bin" / "python"), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)],
+        stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    missing = _missing(env, wanted)
+    said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+    return f"failed: its environment lacks {', '.join(missing)}; pip said: {said}" if missing else ""
 
 
 def autokeras_course(race: Race, env: Path, fresh: bool) -> Course:
@@ -95,14 +90,14 @@ def autokeras_course(race: Race, env: Path, fresh: bool) -> Course:
     )
 
 
-def _missing(python: Path, wanted: list[str]) -> list[str]:
-    found = _versions(python)
+def _missing(env: Path, wanted: list[str]) -> list[str]:
+    found = _versions(env)
     return [line for line in wanted if found.get(line.partition("==")[0]) != line.partition("==")[2]]
 
 
-def _versions(python: Path) -> dict[str, str]:
+def _versions(env: Path) -> dict[str, str]:
     told = subprocess.run(
-        [str(python), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        [str(env / "bin" / "python"), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
     ).stdout  # fmt: skip
     names = ("autokeras", "keras", "keras-tuner", "tensorflow", "tensorboard", "numpy")
