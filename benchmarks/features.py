@@ -8,8 +8,10 @@ speed    ours from the store and ours from the files (decode pool), against Kera
          image_dataset_from_directory (at least 3 times) and against a bare LiteRT loop over pixels in memory or over
          files (at least 85 %). Keras runs without XLA, with which it is several times slower here.
 networks the same for every network whose weights are at hand, pixels in memory.
+loop     what bounds the loop: images a batch, and one network on all cores or one network a core; read and shrunk from
+         the store to 160 px, which costs most. The engine has what is fastest.
 cache    what 1,000 more images cost; the index of 100,000 images.
-augment  images a second of every augmentation policy, one thread.
+augment  images a second of one core, every augmentation policy.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +36,11 @@ from PIL import Image
 from automl_cnn.data.augment import POLICIES, augment
 from automl_cnn.data.decode_pool import DecodeSettings, available_cpus, decode_files
 from automl_cnn.data.samples import write_elpv
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.features.cache import FeatureCache
-from automl_cnn.features.engine import build_engine, open_engine, pretrained_embedder
+from automl_cnn.features.embed import embed_rows
+from automl_cnn.features.engine import FeatureEngine, build_engine, open_engine, pretrained_embedder, to_litert
 from automl_cnn.features.shards import DIGEST_BYTES, FeatureShards
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.pretrained import available
@@ -44,7 +49,8 @@ from automl_cnn.models.registry import BACKBONES
 BACKBONE, SIZE_PX, SEED = "efficientnet-lite0", 224, 1
 ROUNDS, NETWORK_ROUNDS = 5, 3
 TIMES_PREDICT, SHARE_OF_BARE = 3.0, 0.85
-PARTS = ("speed", "networks", "cache", "augment")
+LOOP_PX, BATCHES = 160, (1, 4, 8, 16, 32)
+PARTS = ("speed", "networks", "loop", "cache", "augment")
 Features = NDArray[np.float32]
 
 
@@ -83,6 +89,8 @@ def main() -> None:
                 measure_speed(result, images, Path(scratch))
             elif part == "networks":
                 measure_networks(result, images, Path(scratch), arguments.weights)
+            elif part == "loop":
+                measure_loop(result, images)
             elif part == "cache":
                 measure_cache(result, images, Path(scratch))
             else:
@@ -133,7 +141,7 @@ def measure_speed(result: Result, images: Images, scratch: Path) -> None:
         "ours, files → features (decode pool)": lambda: files_to_features(engine, images),
         "Keras predict, image_dataset_from_directory": predict_from_files,
         "Keras predict, pixels in memory": lambda: np.asarray(keras.predict(pixels, batch_size=32, verbose=0)),
-        "bare LiteRT loop, pixels in memory": lambda: _bare_loop(bare, (image for image in pixels)),
+        "bare LiteRT loop, pixels in memory": lambda: _bare_loop(bare, pixels),
         "bare LiteRT loop, files read by Pillow": lambda: _bare_loop(bare, _open_each(images)),
     }
     speeds, features = alternate(ways, len(images.paths), ROUNDS)
@@ -174,7 +182,7 @@ def measure_networks(result: Result, images: Images, scratch: Path, weights_dir:
         ways: dict[str, Callable[[], Features]] = {
             "ours": ours,
             "predict": lambda keras=keras: np.asarray(keras.predict(pixels, batch_size=32, verbose=0)),
-            "bare": lambda bare=bare: _bare_loop(bare, (image for image in pixels)),
+            "bare": lambda bare=bare: _bare_loop(bare, pixels),
         }
         speeds, _ = alternate(ways, len(few), NETWORK_ROUNDS)
         rows.append((
@@ -186,6 +194,34 @@ def measure_networks(result: Result, images: Images, scratch: Path, weights_dir:
         f"other networks at {SIZE_PX} px, {len(few)} decoded images, median of {NETWORK_ROUNDS} rounds, images/s",
         ("network", "ours", "predict", "bare loop", "times predict", "of the bare loop"), rows,
     )  # fmt: skip
+
+
+def measure_loop(result: Result, images: Images) -> None:
+    """Batch sizes, one network on all cores or several on one each, with and without reading the store."""
+    model = pretrained_embedder(BACKBONE, LOOP_PX)
+    rows, cores = images.rows[:256], available_cpus()
+    pixels = load_images(images.store, rows, LOOP_PX)
+    ways: dict[str, Callable[[], Features]] = {}
+    for batch in BATCHES:
+        program = to_litert(model, batch)
+        for lanes in sorted({1, cores}):
+            engine = FeatureEngine(program, cores, lanes)
+            ways[f"{batch} a batch, {lanes} x {cores // lanes} threads, from the store"] = partial(
+                _stored, engine, images, rows
+            )
+        bare = LiteModel(program, cores)
+        ways[f"{batch} a batch, {cores} threads, pixels in memory"] = partial(_bare_loop, bare, pixels)
+    speeds, _ = alternate(ways, len(rows), ROUNDS)
+    best = max(speeds, key=lambda name: statistics.median(speeds[name]))
+    result.table(
+        f"the loop, {BACKBONE} at {LOOP_PX} px, {len(rows)} images, median of {ROUNDS} rounds",
+        ("how", "images/s", "of the best"),
+        [(name, statistics.median(speeds[name]), ratio(speeds[name], speeds[best])) for name in ways],
+    )  # fmt: skip
+
+
+def _stored(engine: FeatureEngine, images: Images, rows: NDArray[np.int64]) -> Features:
+    return np.concatenate(list(embed_rows(engine, images.store, rows, LOOP_PX)))
 
 
 def measure_cache(result: Result, images: Images, scratch: Path) -> None:
@@ -221,9 +257,14 @@ def measure_augment(result: Result, images: Images) -> None:
     rows = []
     for policy in POLICIES:
         rng = np.random.default_rng(SEED)
-        taken = [_seconds(lambda p=policy, r=rng: [augment(image, p, r) for image in pixels]) for _ in range(ROUNDS)]
+        taken = []
+        for _ in range(ROUNDS):
+            started = time.thread_time()
+            for image in pixels:
+                augment(image, policy, rng)
+            taken.append(time.thread_time() - started)
         rows.append((policy, round(len(pixels) / statistics.median(taken)), POLICIES[policy].description))
-    result.table(f"augmentation at {SIZE_PX} px, one thread", ("policy", "images/s", "what"), rows)
+    result.table(f"augmentation at {SIZE_PX} px, one thread, processor time", ("policy", "images/s", "what"), rows)
 
 
 def files_to_features(engine: Any, images: Images) -> Features:
@@ -272,7 +313,7 @@ def _batches(decoded: Iterator[Any], size: int) -> Iterator[NDArray[np.uint8]]:
         yield np.stack(part)
 
 
-def _bare_loop(model: LiteModel, pictures: Iterator[NDArray[np.uint8]]) -> Features:
+def _bare_loop(model: LiteModel, pictures: Iterable[NDArray[np.uint8]]) -> Features:
     """What one writes with LiteRT alone: fill a batch, run it."""
     parts, size = [], model.input_shape[0]
     batch, filled = np.zeros(model.input_shape, np.uint8), 0

@@ -182,18 +182,19 @@ def build_engine(
     return path, key
 
 
-def to_litert(model: Any) -> bytes:
+def to_litert(model: Any, batch: int = BATCH) -> bytes:
     """Convert a Keras 3 model to a LiteRT program.
 
     Args:
         model: float32 images [batch, H, W, 3] in 0…255 to anything; run in inference mode.
+        batch: how many images the program takes at once.
     Returns:
-        The .tflite file: uint8 images [8, H, W, 3] in, the model's output in float32 out.
+        The .tflite file: uint8 images [batch, H, W, 3] in, the model's output in float32 out.
     """
     import_quietly("tensorflow")
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[tf.TensorSpec((batch, *model.input_shape[1:]), tf.uint8)])  # type: ignore[untyped-decorator]
     def run(images: Any) -> Any:
         return model(tf.cast(images, tf.float32), training=False)
 
