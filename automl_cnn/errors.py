@@ -57,6 +57,10 @@ class BudgetError(AutoMLError):
     """The time budget is too short for any result."""
 
 
+class TrainingError(AutoMLError):
+    """A training diverged or does not fit into memory."""
+
+
 class QuantizeError(AutoMLError):
     """A network or file cannot be quantized or exported."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.data.augment import augment
+from automl_cnn.data.augment import augment, cached_view
 from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
+
+Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+"""(uint8 RGB [S, S, 3], position of the image) → the view that is served."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class TrainingImages:
         policy: augmentation; none for validation.
         batch_size: images a batch; the last one of an epoch is smaller.
         seed: of order and augmentation.
+        forbid_flips: axes along which no image is mirrored.
     """
 
     store: ImageStore
@@ -36,6 +40,7 @@ class TrainingImages:
     policy: str = "none"
     batch_size: int = 32
     seed: int = 1
+    forbid_flips: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -55,31 +60,43 @@ class TrainingImages:
         Yields:
             uint8 [batch, H, W, 3], and labels int64 [batch].
         """
-        for chunk, images in self._load_ahead(self.chunks(number, shuffle=shuffle), number):
+
+        def drawn(pixels: NDArray[np.uint8], position: int) -> NDArray[np.uint8]:
+            rng = np.random.default_rng([self.seed, number, position])
+            return augment(pixels, self.policy, rng, self.forbid_flips)
+
+        for chunk, images in self._load_ahead(
+            self.chunks(number, shuffle=shuffle), None if self.policy == "none" else drawn
+        ):
             yield images, self.labels[chunk]
 
-    def in_order(self) -> Iterator[NDArray[np.uint8]]:
-        """Serve every image once as it is, in order: uint8 [batch, H, W, 3]."""
-        for _, images in self._load_ahead(self.chunks(0, shuffle=False), None):
+    def in_order(self, view: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Serve every image once, in order: as it is, or the policy's fixed view of that number.
+
+        Yields:
+            uint8 [batch, H, W, 3].
+        """
+
+        def fixed(pixels: NDArray[np.uint8], position: int) -> NDArray[np.uint8]:
+            assert view is not None
+            return cached_view(pixels, self.policy, view, position, self.forbid_flips)
+
+        for _, images in self._load_ahead(self.chunks(0, shuffle=False), None if view is None else fixed):
             yield images
 
     def _load_ahead(
-        self, chunks: list[NDArray[np.int64]], epoch: int | None
+        self, chunks: list[NDArray[np.int64]], change: Change | None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._load, chunks[0], epoch)
+            ahead = pool.submit(self._load, chunks[0], change)
             for index, chunk in enumerate(chunks):
                 images = ahead.result()
                 if index + 1 < len(chunks):
-                    ahead = pool.submit(self._load, chunks[index + 1], epoch)
+                    ahead = pool.submit(self._load, chunks[index + 1], change)
                 yield chunk, images
 
-    def _load(self, chunk: NDArray[np.int64], epoch: int | None) -> NDArray[np.uint8]:
+    def _load(self, chunk: NDArray[np.int64], change: Change | None) -> NDArray[np.uint8]:
         images = load_images(self.store, self.rows[chunk], self.input_size_px)
-        if self.policy == "none" or epoch is None:
+        if change is None:
             return images
-        drawn = [
-            augment(pixels, self.policy, np.random.default_rng([self.seed, epoch, int(position)]))
-            for pixels, position in zip(images, chunk, strict=True)
-        ]
-        return np.stack(drawn)
+        return np.stack([change(pixels, int(position)) for pixels, position in zip(images, chunk, strict=True)])

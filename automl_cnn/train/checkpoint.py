@@ -38,7 +38,7 @@ class TrainingState:
 
 
 class Checkpoint:
-    """One file that holds network, optimizer and state after the last finished epoch; written whole or not at all.
+    """One file that holds all variables and the state after the last finished epoch; written whole or not at all.
 
     Args:
         folder: where checkpoints are kept.
@@ -49,9 +49,9 @@ class Checkpoint:
         text = json.dumps(identity, sort_keys=True, default=str)
         self._path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npz"
 
-    def save(self, network: Any, state: TrainingState) -> None:
-        """Keep the network, its optimizer and the state."""
-        arrays = {f"variable:{index}": np.asarray(value) for index, value in enumerate(_variables(network))}
+    def save(self, variables: list[Any], state: TrainingState) -> None:
+        """Keep the variables of network, optimizer and average, and the state."""
+        arrays = {f"variable:{index}": np.asarray(value) for index, value in enumerate(variables)}
         for layer, weights in state.best_weights.items():
             arrays |= {f"best:{layer}:{index}": array for index, array in enumerate(weights)}
         arrays["logits"] = state.best_logits
@@ -59,15 +59,15 @@ class Checkpoint:
         with replacing(self._path) as temporary, temporary.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps(facts)), **arrays)  # type: ignore[arg-type]
 
-    def load(self, network: Any) -> TrainingState | None:
-        """Set network and optimizer to what was kept; None, and nothing changed, where nothing usable was kept."""
+    def load(self, variables: list[Any]) -> TrainingState | None:
+        """Set the variables to what was kept; None, and nothing changed, where nothing usable was kept."""
         try:
             with np.load(self._path, allow_pickle=False) as kept:
                 stored = {name: kept[name] for name in kept.files}
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return None
-        variables = _variables(network)
-        if sum(name.startswith("variable:") for name in stored) != len(variables):
+        kept_shapes = [stored[name].shape for name in stored if name.startswith("variable:")]  # in the order of writing
+        if kept_shapes != [tuple(variable.shape) for variable in variables]:
             return None
         for index, variable in enumerate(variables):
             variable.assign(stored[f"variable:{index}"])
@@ -80,7 +80,3 @@ class Checkpoint:
     def remove(self) -> None:
         """Forget the checkpoint: the training is finished."""
         self._path.unlink(missing_ok=True)
-
-
-def _variables(network: Any) -> list[Any]:
-    return [*network.variables, *network.optimizer.variables]

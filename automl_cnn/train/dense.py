@@ -53,7 +53,7 @@ def gradients(
     Returns:
         In the order and shapes of `layers`.
     """
-    share = (weights / np.float32(len(batch)))[:, None]
+    share: Array = np.asarray(weights / len(batch), np.float32)[:, None]
     dropout.apply(batch)
     if len(layers) == 1:
         slope = _logit_gradient(batch @ layers[0][0] + layers[0][1], targets, loss) * share
@@ -64,7 +64,7 @@ def gradients(
     passes = (units > 0) & (units < LARGEST_UNIT)
     np.clip(units, 0, LARGEST_UNIT, out=units)
     kept = dropout.apply(units)
-    slope = _logit_gradient(units @ last + last_bias, targets, loss) * share
+    slope = _logit_gradient(np.asarray(units @ last + last_bias, np.float32), targets, loss) * share
     back = slope @ last.T
     back *= passes
     if kept is not None:

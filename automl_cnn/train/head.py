@@ -154,21 +154,18 @@ def merge_heads(heads: list[FittedHead]) -> FittedHead:
     Raises:
         ValueError: linear heads and others are mixed.
     """
-    share = np.float32(1 / len(heads))
     if len({"hidden" in head.weights for head in heads}) > 1:
         raise ValueError("linear heads and heads with a hidden layer cannot be merged exactly")
-    outputs = [head.weights["logits"] for head in heads]
-    bias = sum(output[1] for output in outputs) * share
-    weights: Weights
+    kernels, biases = zip(*(head.weights["logits"] for head in heads), strict=True)
+    weights: Weights = {}
     if "hidden" in heads[0].weights:
-        hidden = [head.weights["hidden"] for head in heads]
-        weights = {
-            "hidden": [np.concatenate([h[0] for h in hidden], axis=1), np.concatenate([h[1] for h in hidden])],
-            "logits": [np.concatenate([output[0] for output in outputs]) * share, bias],
-        }
+        inner, inner_biases = zip(*(head.weights["hidden"] for head in heads), strict=True)
+        weights["hidden"] = [np.concatenate(inner, axis=1), np.concatenate(inner_biases)]
+        kernel = np.asarray(np.concatenate(kernels) / len(heads), np.float32)
     else:
-        weights = {"logits": [sum(output[0] for output in outputs) * share, bias]}
-    logits = np.mean([head.logits for head in heads], axis=0, dtype=np.float32)
+        kernel = np.asarray(np.mean(kernels, axis=0), np.float32)
+    weights["logits"] = [kernel, np.asarray(np.mean(biases, axis=0), np.float32)]
+    logits = np.mean([head.logits for head in heads], axis=0)
     return FittedHead(weights, logits, float("nan"), max(head.epochs for head in heads))
 
 
