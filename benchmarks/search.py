@@ -2,11 +2,17 @@
 
 recipe      keras-tuner as a careful user would write it, and ours, on the same images: seconds until the recipe's best
             validation accuracy. Expected: ours at most a tenth of the recipe's.
+              python benchmarks/search.py recipe --set clothing --minutes 60 --seeds 1
 autokeras   AutoKeras 3.0.0 with the same clock, in an environment of its own (--env FOLDER; made where it is missing).
-growth      seconds and peak memory of ingest, features, split, audit and a trial, for 500 to 20,000 images.
+            Expected: it does not get to the recipe's best.
+              python benchmarks/search.py autokeras --set clothing --minutes 60 --seeds 1
+growth      seconds and peak memory of ingest, features, audit, split and a trial, for 500 to 20,000 images.
+              python benchmarks/search.py growth
 budget      `automl-cnn run` with search.budget_minutes: promised against actual. Expected: within 10 %.
+              python benchmarks/search.py budget --minutes 3 10 30
 
-Every finished piece is kept under --work, and taken from there by the next run unless --fresh is given.
+Every finished piece is kept under --work, and taken from there by the next run unless --fresh is given or the code that
+it measured has changed.
 """
 
 from __future__ import annotations

@@ -20,8 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import growth_images
 import numpy as np
 import pandas as pd
+import search_project
 from growth_images import cut_classes, grow_images
 from harness import Result
 from search_course import source_digest
@@ -115,7 +117,8 @@ class _Bench:
 
     def __init__(self, project: Path, images: Path, size_px: int, kept: Path) -> None:
         self._project, self._images, self._size_px, self._kept = project, images, size_px, kept
-        self._source = source_digest(REPOSITORY / "automl_cnn", REPOSITORY / "pipelines", Path(__file__).parent)
+        own = [Path(__file__), Path(growth_images.__file__), Path(search_project.__file__)]
+        self._source = source_digest(REPOSITORY / "automl_cnn", REPOSITORY / "pipelines", *own)
 
     def fresh(self, table: pd.DataFrame) -> Callable[[], Cost]:
         """Measures a set in a project without a cache."""
