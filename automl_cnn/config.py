@@ -17,7 +17,8 @@ Resize = Literal["letterbox", "crop", "stretch"]
 GroupSource = Literal["column", "folder", "pattern", "session", "duplicates"]
 Preset = Literal["quick", "balanced", "best"]
 Objective = Literal["macro_f1", "accuracy", "balanced_accuracy"]
-Augmentation = Literal["none", "flip", "crop"]
+Augmentation = Literal["none", "flip", "flips", "crop", "colour", "rotation", "randaugment", "erasing"]
+Depth = Annotated[int, Field(ge=1, le=8)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -111,29 +112,52 @@ class SplitParams(Section):
 
 
 class SearchParams(Section):
-    """What is tried, and for how long. What is None the preset decides."""
+    """What is tried, and for how long. What is None the preset decides, the most trials excepted: None is no limit."""
 
     preset: Preset = "quick"
     budget_minutes: Positive | None = None
     max_trials: Count | None = None
-    backbones: list[str] | Literal["auto"] = "auto"
-    input_size_px: Pixels | None = None
-    augmentations: list[Augmentation] | None = None
+    max_fine_tunings: Annotated[int, Field(ge=0)] | None = None
+    backbones: Annotated[list[str], Field(min_length=1)] | Literal["auto"] = "auto"
+    max_arms: Count | None = None
+    finalists: Count | None = None
+    input_sizes_px: Annotated[list[Pixels], Field(min_length=1)] | None = None
+    poolings: Annotated[list[Literal["average", "gem"]], Field(min_length=1)] = ["average"]
+    augmentations: Annotated[list[Augmentation], Field(min_length=1)] | None = None
+    forbid_flips: list[Literal["horizontal", "vertical"]] = []
+    views: Count | None = None
     objective: Objective = "macro_f1"
-    tuner: Literal["bayesian", "random"] = "bayesian"
+    tuner: Literal["random", "bayesian", "hyperband"] = "bayesian"
     weights_dir: str | None = None
+    download: bool = False
     seed: Seed = 1
+
+
+class TargetParams(Section):
+    """What the shipped file may cost; None is no limit."""
+
+    max_latency_ms: Positive | None = None
+    max_size_mb: Positive | None = None
 
 
 class TrainParams(Section):
-    """Fine-tuning of the best candidate. What is None the preset decides."""
+    """Fine-tuning of the best candidates. What is None the preset decides."""
 
     epochs: Count | None = None
-    unfreeze_from_block: Annotated[int, Field(ge=1, le=8)] | None = None
+    unfreeze_from_block: Depth | Annotated[list[Depth], Field(min_length=1)] | None = None
     learning_rate: Positive | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.8
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
     batch_size: Count = 32
     patience: Count = 4
     seed: Seed = 1
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Lowest blocks that fine-tuning may start from, the first to be tried in front."""
+        given = self.unfreeze_from_block or 6
+        return (given,) if isinstance(given, int) else tuple(given)
 
 
 class QuantizeParams(Section):
@@ -173,6 +197,7 @@ class Params(Section):
     audit: AuditParams = AuditParams()
     split: SplitParams = SplitParams()
     search: SearchParams = SearchParams()
+    target: TargetParams = TargetParams()
     train: TrainParams = TrainParams()
     quantize: QuantizeParams = QuantizeParams()
     evaluate: EvaluateParams = EvaluateParams()
@@ -192,18 +217,17 @@ class Params(Section):
             given = filled.get(section) or {}
             if isinstance(given, dict):
                 values = _within(values, filled.get("data"))
-                filled[section] = {
-                    **given,
-                    **{k: v for k, v in values.items() if given.get(k) in (None, "auto")},
-                }
+                filled[section] = {**given, **{k: v for k, v in values.items() if given.get(k) is None}}
         return filled
 
 
 def _within(values: dict[str, Any], data: Any) -> dict[str, Any]:
-    """A preset's values, its input no larger than the stored images."""
-    working = data.get("working_size_px") if isinstance(data, dict) else None
-    if "input_size_px" in values and isinstance(working, int):
-        return {**values, "input_size_px": min(values["input_size_px"], max(working, 32))}
+    """A preset's values, its inputs no larger than the stored images."""
+    default = DataParams.model_fields["working_size_px"].default
+    working = data.get("working_size_px", default) if isinstance(data, dict) else None
+    if "input_sizes_px" in values and isinstance(working, int):
+        sizes = [min(size_px, max(working, 32)) for size_px in values["input_sizes_px"]]
+        return {**values, "input_sizes_px": list(dict.fromkeys(sizes))}
     return values
 
 
@@ -242,10 +266,12 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
         params = Params.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_explain(dict(problem)) for problem in error.errors()]) from None
-    for where, size_px in (("search", params.search.input_size_px), ("audit", params.audit.input_size_px)):
-        if (size_px or 0) > params.data.working_size_px:
+    given = [("audit.input_size_px", params.audit.input_size_px or 0)]
+    given += [("search.input_sizes_px", size_px) for size_px in params.search.input_sizes_px or []]
+    for where, size_px in given:
+        if size_px > params.data.working_size_px:
             raise _problem(
-                f"{where}.input_size_px", f"at most data.working_size_px, {params.data.working_size_px}",
+                where, f"at most data.working_size_px, {params.data.working_size_px}",
                 str(size_px), "Lower it, or raise data.working_size_px.",
             )  # fmt: skip
     return params

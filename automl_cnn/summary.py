@@ -26,13 +26,18 @@ def print_summary(artifacts: Path, console: Console | None = None) -> None:
     files = Files(artifacts)
     metrics = read_json(files.evaluation / "metrics.json")
     console = console or Console(highlight=False)
-    times = Table(title="Time", box=None, title_justify="left", title_style="bold")
-    times.add_column("stage")
-    times.add_column("seconds", justify="right")
     seconds = {name: value for name in STAGES if (value := _seconds(files, name)) is not None}
+    budget = read_json(files.search / "budget.json") if (files.search / "budget.json").exists() else None
+    promised = budget["promised"] if budget else {}
+    times = Table(title="Time", box=None, title_justify="left", title_style="bold")
+    for column in ("stage", "seconds", "promised"):
+        times.add_column(column, justify="left" if column == "stage" else "right")
     for name, value in seconds.items():
-        times.add_row(name, f"{value:,.1f}")
-    times.add_row("total", f"{sum(seconds.values()):,.1f}", style="bold")
+        times.add_row(name, f"{value:,.1f}", f"{promised[name]:,.1f}" if name in promised else "")
+    times.add_row("total", f"{sum(seconds.values()):,.1f}", "", style="bold")
+    if budget:
+        taken_s = sum(seconds.get(name, 0.0) for name in promised)
+        times.add_row("search to evaluate", f"{taken_s:,.1f}", f"{budget['budget_s']:,.1f}", style="bold")
 
     result = Table(title="Result on the locked test split", box=None, title_justify="left", title_style="bold")
     for column in ("", "accuracy", "95 % interval", "macro F1"):
@@ -47,6 +52,9 @@ def print_summary(artifacts: Path, console: Console | None = None) -> None:
         console.print()
         console.print(part)
     console.print()
+    if budget:
+        share = taken_s / budget["budget_s"]
+        console.print(f"budget   {share:.0%} of search.budget_minutes was used; the search ended: {budget['ended']}")
     console.print(f"{metrics['test']['n']:,} test images")
     console.print(
         f"model    {artifacts / model['path']}, {model['size_bytes'] / 1e6:.2f} MB, "

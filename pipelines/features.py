@@ -1,6 +1,4 @@
-"""Frozen-backbone features: one view of each image for the audit, the views that training needs for the search."""
-
-from pathlib import Path
+"""Stage features: what audit and split see of every image. The search fetches what it needs from the same cache."""
 
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.stage_files import FeatureRequest, write_features
@@ -8,18 +6,13 @@ from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    search, audit, files = stage.params.search, stage.params.audit, stage.files
+    audit, files = stage.params.audit, stage.files
     store = ImageStore.open(files.images)
-
-    def write(backbone: str, size_px: int, policies: tuple[str, ...], folder: Path) -> None:
-        request = FeatureRequest(backbone, size_px, policies)
-        computed = write_features(request, store, folder / backbone, stage.cache, search.weights_dir, stage.progress)
-        print(f"{backbone}: {len(store):,} images at {size_px} px, {computed:,} feature vectors computed")
-
-    for backbone in dict.fromkeys(audit.backbones):
-        write(backbone, audit.input_size_px or store.size_px, (), files.embeddings)
-    for backbone in dict.fromkeys(search.backbones):
-        write(backbone, search.input_size_px or store.size_px, tuple(search.augmentations or ()), files.features)
+    size_px, weights_dir = audit.input_size_px or store.size_px, stage.params.search.weights_dir
+    for name in dict.fromkeys(audit.backbones):
+        request, folder = FeatureRequest(name, size_px), files.embeddings / name
+        computed = write_features(request, store, folder, stage.cache, weights_dir, stage.progress)
+        print(f"{name}: {len(store):,} images at {size_px} px, {computed:,} feature vectors computed")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,12 @@ def main(stage: Stage) -> None:
     stage.progress("loading TensorFlow", 0, 1)
     import_quietly("tensorflow_model_optimization")
     from automl_cnn.quantize.deliver import quantize_winner
+    from automl_cnn.train.candidate import Candidate
 
-    for rung in quantize_winner(stage.params, stage.files, stage.progress):
+    # as many steps as the search has left time for
+    steps = Candidate.load(stage.files.search / "best.yaml").quantize_steps
+    planned = stage.params.quantize.model_copy(update={"steps": steps})
+    for rung in quantize_winner(stage.params.model_copy(update={"quantize": planned}), stage.files, stage.progress):
         if rung.error:
             print(f"  {rung.rung:12} {rung.error}")
             continue

@@ -1,29 +1,28 @@
-"""Search heads, augmentation and backbone on cached features, inside the time budget."""
+"""Stage search: backbones, input sizes, heads, augmentation and fine-tuning, inside the budget of all stages."""
+
+import time
 
 from automl_cnn.quiet import import_quietly
-from automl_cnn.search.inputs import data_digest, gather
-from automl_cnn.search.results import write_results
-from automl_cnn.search.space import head_space
-from automl_cnn.search.study import StudyPlan, run_study, study_path
-from automl_cnn.search.trial import evaluate
 from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
+    started = time.perf_counter()
     stage.progress("loading TensorFlow", 0, 1)
     import_quietly("keras")
-    search = stage.params.search
-    size_px = search.input_size_px or stage.params.data.working_size_px
-    data = gather(stage.files, list(search.backbones), list(search.augmentations or ["none"]))
-    space = head_space(list(search.backbones), list(search.augmentations or ["none"]))
-    plan = StudyPlan(search.tuner, 60 * (search.budget_minutes or 1.0), search.max_trials or 40, search.seed)
-    log = study_path(stage.cache / "search", space, data_digest(data), plan, search.objective)
-    records = run_study(
-        space, lambda values: evaluate(values, data, search.objective, search.seed, size_px), plan, log, stage.progress
-    )
-    best = write_results(stage.files.search, records, size_px, search.objective)
-    print(f"{len(records)} trials; best {search.objective} on validation {best.score:.4f} (trial {best.trial_id})")
-    print("  " + ", ".join(f"{name} {value}" for name, value in best.values.items()))
+    from automl_cnn.search.results import write_results
+    from automl_cnn.search.run import search
+
+    import_s = time.perf_counter() - started
+    outcome = search(stage.params, stage.files, stage.cache, import_s, started, stage.progress)
+    write_results(stage.files.search, outcome)
+    best, score = outcome.best, outcome.best.score
+    print(f"{len(outcome.records)} trials; best {best.objective} on validation {score:.4f} (trial {best.trial_id})")
+    print("  " + ", ".join(f"{name} {value}" for name, value in best.values.items() if name != "members"))
+    for line in outcome.lines:
+        print(f"  {line}")
+    promised = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in outcome.budget["promised"].items())
+    print(f"  promised within {outcome.budget['budget_s'] / 60:g} minutes: {promised}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def main(stage: Stage) -> None:
     from automl_cnn.train.winner import train_winner
 
     best = Candidate.load(stage.files.search / "best.yaml")
-    result = train_winner(stage.params, stage.files, best, stage.cache / "train", stage.progress)
+    result = train_winner(stage.params, stage.files, best, stage.cache, stage.progress)
     print(
         f"validation {best.objective} {result['validation_score']:.4f} at epoch {result['best_epoch']} of fine-tuning, "
         f"{result['head_score']:.4f} with the head alone; temperature {result['temperature']:.2f}"

@@ -26,7 +26,7 @@ def write_colour_run(project: Path) -> Files:
     """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate."""
     files = Files(project / "artifacts")
     (project / "params.yaml").write_text(
-        f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_size_px: {INPUT_PX}\n"
+        f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_sizes_px: [{INPUT_PX}]\n"
     )
     _write_images(project / "data", files)
     _write_model(files)

@@ -48,7 +48,7 @@ def write_report_run(project: Path, labels: list[str], *, faultless: bool = Fals
     params = parse_params(
         {
             "data": {"root": str(project / "tiles"), "working_size_px": WORKING_PX},
-            "search": {"input_size_px": INPUT_PX},
+            "search": {"input_sizes_px": [INPUT_PX]},
             "evaluate": {"bootstrap": 100, "latency_runs": 10},
         }
     )
@@ -185,7 +185,8 @@ def _write_model(files: Files, labels: list[str]) -> None:
         ]
     )
     write_table(files.search / "trials.parquet", trials, TRIALS)
-    Candidate(4, {**values, "dropout": 0.4}, INPUT_PX, "macro_f1", 0.91).save(files.search / "best.yaml")
+    best = {**values, "dropout": 0.4, "input_size_px": INPUT_PX, "pooling": "average"}
+    Candidate(4, "macro_f1", 0.91, best, images=40, views=1, quantize_steps=8).save(files.search / "best.yaml")
     files.model.mkdir()
     history = {"epoch": [0, 1, 2, 3], "loss": [np.nan, 0.6, 0.4, 0.3], "validation_score": [0.91, 0.90, 0.95, 0.94]}
     pd.DataFrame(history).to_csv(files.model / "history.csv", index=False)

@@ -1,46 +1,70 @@
-"""What a search leaves behind: every trial as a table, a leaderboard for people, the best values for the next stage."""
+"""What a search leaves behind: every trial, the frontier, the winner for the next stages, and what was promised."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from automl_cnn.artifacts import TRIALS, replacing_folder, write_table
-from automl_cnn.search.study import TrialRecord, best_of
+from automl_cnn.artifacts import TRIALS, replacing_folder, write_json, write_table
+from automl_cnn.search.frontier import COLUMNS
+from automl_cnn.search.trial_log import TrialRecord
 from automl_cnn.train.candidate import Candidate
 
 
-def write_results(folder: Path, records: list[TrialRecord], input_size_px: int, objective: str) -> Candidate:
-    """Write trials.parquet, leaderboard.csv and best.yaml into `folder`, replacing what was there.
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended.
 
-    Returns:
-        The best candidate.
+    Attributes:
+        records: all finished trials.
+        best: the winner, and what the later stages do with it.
+        frontier: rows of `search.frontier.frontier`.
+        budget: of all stages together: what was promised, in seconds; None for a stage that takes what is left.
+        lines: what the analyst is told.
     """
-    best = best_of(records)
-    candidate = Candidate(best.trial_id, best.values, input_size_px, objective, round(float(best.score or 0), 6))
-    table = trials_table(records)
+
+    records: Sequence[TrialRecord]
+    best: Candidate
+    frontier: Sequence[Mapping[str, Any]]
+    budget: Mapping[str, Any]
+    lines: Sequence[str]
+
+
+def write_results(folder: Path, outcome: Outcome) -> None:
+    """Write trials.parquet, leaderboard.csv, frontier.csv, best.yaml and budget.json into `folder`, replacing it."""
+    table = trials_table(outcome.records)
     with replacing_folder(folder) as temporary:
         write_table(temporary / "trials.parquet", table, TRIALS)
-        leaders = table[table["status"] == "completed"].sort_values(["score", "trial_id"], ascending=[False, True])
+        leaders = table[table["status"] == "completed"].sort_values(
+            ["images", "score", "trial_id"], ascending=[False, False, True]
+        )
         leaders.drop(columns=["status", "message"]).round(4).to_csv(temporary / "leaderboard.csv", index=False)
-        candidate.save(temporary / "best.yaml")
-    return candidate
+        pd.DataFrame(outcome.frontier, columns=list(COLUMNS)).to_csv(temporary / "frontier.csv", index=False)
+        outcome.best.save(temporary / "best.yaml")
+        write_json(temporary / "budget.json", dict(outcome.budget))
 
 
-def trials_table(records: list[TrialRecord]) -> pd.DataFrame:
-    """One row a trial, one column a hyperparameter; contract TRIALS."""
+def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row a trial, one column a hyperparameter, empty where a trial has none; contract TRIALS."""
     rows = [
         {
             "trial_id": record.trial_id,
             "status": record.status,
-            "fidelity": "cached_features",
+            "phase": record.phase,
+            "fidelity": record.fidelity,
+            "images": record.images,
+            "views": record.views,
             "score": record.score,
             "accuracy": record.accuracy,
             "epochs": record.epochs,
             "seconds": round(record.seconds, 3),
             "message": record.message,
-            **record.values,
+            **{name: value for name, value in record.values.items() if name not in ("members", "epochs")},
+            "heads": len(record.values.get("members", [0])),
         }
         for record in records
     ]

@@ -1,4 +1,8 @@
-"""One trial as a pure function: values in, score out. What a cluster would run."""
+"""One trial as a pure function: values in, score out. What a cluster would run.
+
+There are three fidelities, each dearer and truer than the one before: a head on cached features of the images and one
+augmented view, the same on more views, and fine-tuning of the network itself.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from automl_cnn.train.candidate import head_settings_of, spec_of
-from automl_cnn.train.head import fit_head
-from automl_cnn.train.objective import objective_score
+from automl_cnn.progress import Progress, silent
+from automl_cnn.train.material import Material
+from automl_cnn.train.tuned import fit_candidate, tune_candidate
+
+CACHED_FEATURES, MORE_VIEWS, FINE_TUNING = "cached_features", "more_views", "fine_tuning"
 
 
 @dataclass(frozen=True)
-class SearchData:
-    """Everything a trial may look at; the test split is not among it.
+class Fidelity:
+    """How thoroughly a trial looks.
 
     Attributes:
-        train_views: (backbone, policy) → features of the training images, an array [n, d] a view, the image first.
-        train_labels: int64 [n].
-        validation: backbone → features [m, d].
-        validation_labels: int64 [m].
-        classes: number of classes.
+        name: cached_features, more_views or fine_tuning.
+        images: training images that it sees; where that is a part of them, also a like part of validation.
+        views: augmented views of every image that its head is fitted on, beside the image itself.
     """
 
-    train_views: dict[tuple[str, str], list[NDArray[np.float16]]]
-    train_labels: NDArray[np.int64]
-    validation: dict[str, NDArray[np.float16]]
-    validation_labels: NDArray[np.int64]
-    classes: int
+    name: str
+    images: int
+    views: int
 
 
 @dataclass(frozen=True)
@@ -42,36 +43,36 @@ class TrialResult:
         score: the objective on validation, 0 to 1.
         accuracy: on validation, 0 to 1.
         epochs: passes that were made.
-        seconds: wall-clock time.
+        features_s: wall-clock seconds for features that were not in the cache.
     """
 
     score: float
     accuracy: float
     epochs: int
-    seconds: float
+    features_s: float
 
 
-def evaluate(values: Mapping[str, Any], data: SearchData, objective: str, seed: int, input_size_px: int) -> TrialResult:
-    """Fit and score one head on cached features.
+def evaluate(
+    values: Mapping[str, Any], fidelity: Fidelity, context: Material, progress: Progress = silent
+) -> TrialResult:
+    """Fit and score one candidate.
 
     Args:
-        values: one value for every dimension of the space.
-        data: features and labels.
-        objective: macro_f1, accuracy or balanced_accuracy.
-        seed: of the search; mixed with the values so that trials differ.
-        input_size_px: of the features' backbone.
+        values: of the head; of fine-tuning too where the fidelity says so.
+        fidelity: how thoroughly.
+        context: images, labels, features and settings of the search; the test side is not among them.
+        progress: told of features, and of batches of fine-tuning.
     Returns:
         Score and cost; the same for the same arguments, time aside.
     """
+    part = context.part(fidelity.images)
     started = time.perf_counter()
-    backbone = values["backbone"]
-    head = fit_head(
-        spec_of(values, data.classes, input_size_px),
-        head_settings_of(values, seed),
-        data.train_views[backbone, values["augmentation"]],
-        data.train_labels,
-        (data.validation[backbone], data.validation_labels),
-        lambda labels, probabilities: objective_score(objective, labels, probabilities),
-    )
-    accuracy = float(np.mean(head.probabilities.argmax(axis=1) == data.validation_labels))
-    return TrialResult(head.score, accuracy, head.epochs, time.perf_counter() - started)
+    part.fetch(values, fidelity.views, progress)
+    features_s = time.perf_counter() - started
+    if fidelity.name == FINE_TUNING:
+        tuned = tune_candidate(values, fidelity.views, part, progress)
+        accuracy = float(np.mean(tuned.logits.argmax(axis=1) == part.validation.labels))
+        return TrialResult(tuned.score, accuracy, len(tuned.history) - 1, features_s)
+    head = fit_candidate(values, fidelity.views, part)
+    accuracy = float(np.mean(head.probabilities.argmax(axis=1) == part.validation.labels))
+    return TrialResult(head.score, accuracy, head.epochs, features_s)

@@ -14,62 +14,71 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from automl_cnn.search.space import Space
+from automl_cnn.train.head import HeadSettings
 
 RANDOM_TRIALS_BEFORE_BAYES = 10
-MAX_FAILURES_IN_A_ROW = 5
+HYPERBAND_FACTOR = 3
+UNLIMITED = 100_000  # trials; the climb ends the search
+EPOCHS_KEY = "tuner/epochs"
 KERNEL_RESTARTS = 1
 CANDIDATES = 1000
 
 
 class Tuner:
-    """Proposes the values of the next trial.
+    """Proposes points of a space.
 
     Args:
         space: what can be chosen.
-        kind: bayesian or random.
-        max_trials: most trials that are proposed.
+        kind: random, bayesian or hyperband.
         seed: 1 or more; keras-tuner takes 0 as random.
     """
 
-    def __init__(self, space: Space, kind: str, max_trials: int, seed: int) -> None:
+    def __init__(self, space: Space, kind: str, seed: int) -> None:
         self._space = _to_hyperparameters(space)
         self._defaults = space.defaults()
+        self._names = [dimension.name for dimension in space.dimensions]
         self._trials: dict[str, Trial] = {}
-        self._digits = len(str(max_trials))  # as the oracle pads its ids
+        self._kind = kind
         common: dict[str, Any] = {
             "objective": kt.Objective("score", "max"),
-            "max_trials": max_trials,
             "hyperparameters": self._space,
             "allow_new_entries": False,
             "tune_new_entries": True,
             "seed": seed,
-            "max_consecutive_failed_trials": MAX_FAILURES_IN_A_ROW,
+            "max_consecutive_failed_trials": UNLIMITED,  # the climb counts failures: here they would raise
         }
-        if kind == "random":
-            self._oracle = kt.oracles.RandomSearchOracle(**common)
+        if kind == "hyperband":
+            self._oracle = kt.oracles.HyperbandOracle(
+                max_epochs=HeadSettings.epochs, factor=HYPERBAND_FACTOR, hyperband_iterations=0, **common
+            )
+        elif kind == "random":
+            self._oracle = kt.oracles.RandomSearchOracle(max_trials=UNLIMITED, **common)
         else:
-            self._oracle = _QuickBayesianOracle(num_initial_points=RANDOM_TRIALS_BEFORE_BAYES, **common)
+            self._oracle = _QuickBayesianOracle(
+                max_trials=UNLIMITED, num_initial_points=RANDOM_TRIALS_BEFORE_BAYES, **common
+            )
         self._oracle.verbose = 0
         # The oracle insists on writing its state; the study keeps its own log, which survives a kill in mid-write.
         self._folder = tempfile.TemporaryDirectory(prefix="automl-cnn-tuner-")
         self._oracle._set_project_dir(self._folder.name, "oracle")
 
     def ask(self) -> tuple[str, dict[str, Any]] | None:
-        """The next trial's id and values; None when the space or the number of trials is exhausted."""
+        """The next trial's id and point; None when the space is exhausted.
+
+        Hyperband adds `head_epochs` to the point: how long the head may be trained at the rung that it stands on.
+        """
         trial = self._oracle.create_trial("driver")
-        if trial.status == TrialStatus.STOPPED:
+        if trial.status in (TrialStatus.STOPPED, TrialStatus.IDLE):
             return None
+        values = trial.hyperparameters.values
         if not self._oracle.end_order:  # the first trial is the sound default, so that a short budget ends well
-            trial.hyperparameters.values = dict(self._defaults)
+            values.update(self._defaults)
         self._trials[trial.trial_id] = trial
-        return trial.trial_id, dict(trial.hyperparameters.values)
+        point = {name: values[name] for name in self._names}
+        return trial.trial_id, {**point, "head_epochs": values[EPOCHS_KEY]} if self._kind == "hyperband" else point
 
     def tell(self, trial_id: str, score: float | None) -> None:
-        """Report a finished trial; None for one that failed.
-
-        Raises:
-            RuntimeError: too many trials failed one after the other.
-        """
+        """Report a finished trial; None for one that failed."""
         trial = self._trials.pop(trial_id)
         if score is None:
             trial.status = TrialStatus.FAILED
@@ -78,12 +87,17 @@ class Tuner:
             trial.status = TrialStatus.COMPLETED
         self._oracle.end_trial(trial)
 
-    def replay(self, values: Mapping[str, Any], score: float | None) -> None:
+    def replay(self, point: Mapping[str, Any], score: float | None) -> None:
         """Tell of a trial that an earlier run finished, without proposing it (and fitting its surrogate) again."""
-        number = len(self._oracle.trials)
+        if self._kind == "hyperband":  # its rungs are known to `ask` alone, which is quick and gives the same point
+            asked = self.ask()
+            if asked is not None:
+                self.tell(asked[0], score)
+            return
         hyperparameters = self._space.copy()
-        hyperparameters.values = dict(values)
-        trial = Trial(hyperparameters, trial_id=f"{number:0{self._digits}d}", status=TrialStatus.RUNNING)
+        hyperparameters.values = dict(point)
+        number = f"{len(self._oracle.trials):0{len(str(UNLIMITED))}d}"  # as the oracle pads its ids
+        trial = Trial(hyperparameters, trial_id=number, status=TrialStatus.RUNNING)
         self._oracle.trials[trial.trial_id] = trial
         self._oracle.start_order.append(trial.trial_id)
         self._oracle._seed_state += len(self._space.space)  # one draw a dimension, as if it had been proposed

@@ -9,7 +9,7 @@ from pathlib import Path
 from report_run import INPUT_PX, WORKING_PX, write_report_run
 
 SCRIPT = Path(__file__).parents[2] / "pipelines" / "report.py"
-PARAMS = f"data:\n  root: tiles\n  working_size_px: {WORKING_PX}\nsearch:\n  input_size_px: {INPUT_PX}\n"
+PARAMS = f"data:\n  root: tiles\n  working_size_px: {WORKING_PX}\nsearch:\n  input_sizes_px: [{INPUT_PX}]\n"
 
 
 def run_stage(project: Path) -> subprocess.CompletedProcess[str]:

@@ -19,9 +19,9 @@ def test_the_shipped_params_file_is_valid_and_names_the_demo_data() -> None:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_decides_every_value_that_is_left_empty(preset: str) -> None:
     params = parse_params({"data": {"root": "x"}, "search": {"preset": preset}})
+    unlimited = {"weights_dir", "max_trials", "max_fine_tunings"}
     for section in ("search", "train", "quantize"):
-        empty = [name for name, value in getattr(params, section) if value is None and name != "weights_dir"]
-        assert empty == []
+        assert {name for name, value in getattr(params, section) if value is None} <= unlimited
 
 
 def test_a_value_of_ones_own_wins_over_the_preset() -> None:
@@ -51,12 +51,12 @@ def test_a_misspelt_key_is_answered_with_the_right_one() -> None:
 
 
 def test_an_input_larger_than_the_stored_images_is_refused() -> None:
-    with pytest.raises(ConfigError, match="search.input_size_px: expected at most data.working_size_px, 96"):
-        parse_params({"data": {"root": "x", "working_size_px": 96}, "search": {"input_size_px": 160}})
+    with pytest.raises(ConfigError, match="search.input_sizes_px: expected at most data.working_size_px, 96"):
+        parse_params({"data": {"root": "x", "working_size_px": 96}, "search": {"input_sizes_px": [64, 160]}})
 
 
 def test_a_preset_never_asks_for_more_pixels_than_are_stored() -> None:
-    assert parse_params({"data": {"root": "x", "working_size_px": 96}}).search.input_size_px == 96
+    assert parse_params({"data": {"root": "x", "working_size_px": 96}}).search.input_sizes_px == [96]
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,28 @@ def test_setting_a_wrong_value_leaves_the_file_as_it_was(tmp_path: Path) -> None
     with pytest.raises(ConfigError):
         assign(path, [("search.preset", "fast")])
     assert path.read_text() == "data: {root: x}\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("search", {"tuner": "grid"}, "search.tuner: expected 'random', 'bayesian' or 'hyperband'"),
+        ("search", {"forbid_flips": ["sideways"]}, "search.forbid_flips.0: expected 'horizontal' or 'vertical'"),
+        ("search", {"input_sizes_px": [16]}, "search.input_sizes_px.0: expected"),
+        ("search", {"input_sizes_px": []}, "search.input_sizes_px: expected"),
+        ("train", {"unfreeze_from_block": [9]}, "train.unfreeze_from_block"),
+        ("target", {"max_size_mb": 0}, "target.max_size_mb: expected greater than 0"),
+    ],
+)
+def test_a_wrong_value_of_the_search_is_named(section: str, values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_params({"data": {"root": "x"}, section: values})
+    assert said in str(caught.value)
+
+
+def test_depths_of_fine_tuning_are_one_block_or_a_list() -> None:
+    depths = [
+        parse_params({"data": {"root": "x"}, "train": {"unfreeze_from_block": given}}).train.depths
+        for given in (5, [6, 4], None)
+    ]
+    assert depths == [(5,), (6, 4), (6,)]

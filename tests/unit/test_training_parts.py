@@ -14,8 +14,9 @@ from automl_cnn.train.objective import objective_score
 from automl_cnn.train.schedule import warmup_cosine
 
 VALUES = {
-    "backbone": "efficientnet-lite0", "augmentation": "flip", "hidden_units": 64, "dropout": 0.2, "weight_decay": 1e-3,
-    "label_smoothing": 0.05, "learning_rate": 4e-3, "class_weight": "balanced",
+    "backbone": "efficientnet-lite0", "input_size_px": 160, "pooling": "average", "augmentation": "flip",
+    "hidden_units": 64, "dropout": 0.2, "weight_decay": 1e-3, "label_smoothing": 0.05, "mixup": 0.2, "loss": "focal",
+    "optimizer": "adamw", "learning_rate": 4e-3, "class_weight": "balanced",
 }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_folding_a_temperature_keeps_the_ranking_and_divides_the_logits() -> Non
 
 
 def test_a_candidate_survives_its_file(tmp_path: Path) -> None:
-    candidate = Candidate(7, VALUES, 160, "macro_f1", 0.91)
+    candidate = Candidate(7, "macro_f1", 0.91, VALUES, images=1837, views=3, quantize_steps=40)
     candidate.save(tmp_path / "best.yaml")
     assert Candidate.load(tmp_path / "best.yaml") == candidate
 
@@ -59,11 +60,14 @@ def test_a_damaged_candidate_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_a_trials_values_become_network_and_training() -> None:
-    assert spec_of(VALUES, 5, 160).hidden_units == 64
+    assert spec_of(VALUES, 5).hidden_units == 64
+    assert spec_of({**VALUES, "members": [VALUES] * 3}, 5).hidden_units == 192
     settings = head_settings_of(VALUES, seed=1)
     assert settings.balanced
     assert settings.seed == head_settings_of(dict(reversed(VALUES.items())), seed=1).seed
     assert settings.seed != head_settings_of({**VALUES, "dropout": 0.4}, seed=1).seed
+    # fine-tuning starts from the head that its trial on cached features has fitted
+    assert settings == head_settings_of({**VALUES, "epochs": 8, "unfreeze_from_block": 6}, seed=1)
 
 
 def test_a_diverged_trial_scores_not_a_number_and_not_zero() -> None:

@@ -1,0 +1,154 @@
+"""What trials and later stages take on this machine: measured once a study, and kept beside its log.
+
+A continued study decides by the same figures as before it was killed, so it makes the same decisions.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_cnn.artifacts import write_json
+from automl_cnn.features.engine import build_engine
+from automl_cnn.litert import LiteModel
+from automl_cnn.search.arms import file_size_mb
+from automl_cnn.search.budget import Pace, Reserve, Work, reserve, tuning_seconds
+from automl_cnn.search.frontier import ArmCost
+from automl_cnn.search.space import Arm, arm_of
+from automl_cnn.search.trial import Fidelity
+from automl_cnn.search.trial_log import TrialRecord
+from automl_cnn.train.material import Material
+
+LATENCY_ROUNDS = 7
+AUGMENTING = 1.3  # an augmented view against the image itself
+
+
+class MeasuredCosts:
+    """The costs of a study; see `search.climb.Costs`.
+
+    Args:
+        path: JSON file that keeps what was measured.
+        material: images, features and settings.
+        work: of the later stages.
+        steps: most of quantization-aware training; half of them are reserved for.
+        import_s: what loading TensorFlow took; of the first run, where the study is continued.
+        corrections: of the later stages, by `budget.corrections_of`.
+    """
+
+    def __init__(
+        self, path: Path, material: Material, work: Work, steps: int, import_s: float, corrections: Mapping[str, float]
+    ) -> None:
+        self._path, self._material, self._work, self._steps = path, material, work, steps
+        self._kept: dict[str, Any] = {
+            "import_s": import_s,
+            "corrections": dict(corrections),
+            "paces": {},
+            "missing": {},
+        }
+        if path.exists():
+            self._kept = json.loads(path.read_text(encoding="utf-8"))
+        self._covered: dict[str, int] = {}
+
+    def told(self, record: TrialRecord) -> None:
+        """Count the features that a trial needed as computed."""
+        for part in _parts(record.values, record.views):
+            self._covered[part] = max(self._covered.get(part, 0), record.images)
+
+    def features_s(self, values: Mapping[str, Any], fidelity: Fidelity) -> float:
+        """Features that such a trial needs and no trial of this study has needed before."""
+        whole = len(self._material.training.rows)
+        image_s = self.pace(arm_of(values)).image_s
+        seconds = 0.0
+        for part in _parts(values, self._material.distinct(values["augmentation"], fidelity.views)):
+            policy, view = json.loads(part)[-2:]
+            new = max(0, fidelity.images - self._covered.get(part, 0)) / whole
+            if new:
+                seconds += new * self._missing(part, values, policy, view) * image_s * (AUGMENTING if policy else 1.0)
+        return seconds
+
+    def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
+        """Fine-tuning with these values: once, and for every epoch."""
+        material = self._material
+        images = len(material.training.rows), len(material.validation.rows)
+        return tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
+
+    def reserve_s(self, values: Mapping[str, Any]) -> float:
+        """The later stages, with half the steps of quantization-aware training that the analyst would like."""
+        return self.reserved(values).total_s(self._steps // 2)
+
+    def reserved(self, values: Mapping[str, Any]) -> Reserve:
+        """The later stages in detail, if these values win."""
+        return reserve(self.pace(arm_of(values)), self._work, self._kept["corrections"])
+
+    @property
+    def corrections(self) -> dict[str, float]:
+        """Those that this study's promises are made with."""
+        return dict(self._kept["corrections"])
+
+    def cost(self, arm: Arm) -> ArmCost:
+        """What an arm costs whoever uses it."""
+        return ArmCost(round(1000 * self.pace(arm).latency_s, 3), round(file_size_mb(arm), 3))
+
+    def pace(self, arm: Arm) -> Pace:
+        """How fast the arm's network runs; measured when it is asked for the first time."""
+        paces = self._kept["paces"]
+        if arm.name not in paces:
+            material = self._material
+            weights_dir = material.params.search.weights_dir
+            image_s = material.cached.seconds_per_image(
+                arm.backbone,
+                arm.input_size_px,
+                material.store,
+                arm.pooling,
+                weights_dir,
+                material.params.search.download,
+            )
+            latency_s = self._latency_s(arm)
+            paces[arm.name] = asdict(Pace(self._kept["import_s"], image_s, latency_s))
+            write_json(self._path, self._kept)
+        return Pace(**paces[arm.name])
+
+    def _latency_s(self, arm: Arm) -> float:
+        search, folder = self._material.params.search, self._material.folder / "engines"
+        path, _ = build_engine(
+            arm.backbone, arm.input_size_px, folder, search.weights_dir, arm.pooling, search.download
+        )
+        model = LiteModel(path, threads=1)
+        images = np.random.default_rng(1).integers(0, 256, model.input_shape).astype(model.input_dtype)
+        taken = []
+        for _ in range(LATENCY_ROUNDS):
+            started = time.perf_counter()
+            model.run(images)
+            taken.append((time.perf_counter() - started) / len(images))
+        return statistics.median(taken)
+
+    def _missing(self, part: str, values: Mapping[str, Any], policy: str, view: int) -> int:
+        """Images whose features were not in the cache when the study asked for the first time."""
+        missing = self._kept["missing"]
+        if part not in missing:
+            material, arm = self._material, arm_of(values)
+            rows = [material.training.rows] if policy else [material.training.rows, material.validation.rows]
+            missing[part] = material.cached.missing(
+                arm.backbone, arm.input_size_px, material.store, np.concatenate(rows), policy=policy or "none",
+                view=view, pooling=arm.pooling, weights_dir=material.params.search.weights_dir,
+                forbid_flips=material.forbidden, download=material.params.search.download,
+            )  # fmt: skip
+            write_json(self._path, self._kept)
+        return int(missing[part])
+
+
+def _parts(values: Mapping[str, Any], views: int) -> list[str]:
+    """Names of the sets of features that a trial needs: arm, policy (empty for the images themselves), view."""
+    parts = []
+    for member in values.get("members", [values]):
+        arm = arm_of(member).name
+        parts.append(json.dumps([arm, "", 0]))
+        parts += [json.dumps([arm, member["augmentation"], view]) for view in range(views)]
+    return list(dict.fromkeys(parts))

@@ -1,0 +1,114 @@
+"""The log of a study: one line a finished trial, on the disk before the next trial begins."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from automl_cnn.artifacts import replacing
+from automl_cnn.search.trial import Fidelity
+
+
+@dataclass(frozen=True)
+class Step:
+    """A trial to run.
+
+    Attributes:
+        phase: screening, heads, more_views, ensemble or fine_tuning; why it is tried.
+        values: hyperparameters.
+        fidelity: how thoroughly.
+    """
+
+    phase: str
+    values: dict[str, Any]
+    fidelity: Fidelity
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A finished trial, as one line of the study's log.
+
+    Attributes:
+        trial_id: number of the trial, from 0.
+        status: completed or failed.
+        phase: why it was tried.
+        fidelity: cached_features, more_views or fine_tuning.
+        images: training images it saw.
+        views: augmented views of each beside the image itself.
+        values: hyperparameters.
+        score: the objective on validation; None when failed.
+        accuracy: on validation; None when failed.
+        epochs: passes that were made.
+        seconds: wall-clock time of the trial.
+        features_s: of these, for features that no trial had needed before.
+        at_s: when it ended, in seconds of the study; the time between a kill and the next start does not count.
+        message: why it failed, else empty.
+    """
+
+    trial_id: int
+    status: str
+    phase: str
+    fidelity: str
+    images: int
+    views: int
+    values: dict[str, Any]
+    score: float | None
+    accuracy: float | None
+    epochs: int
+    seconds: float
+    features_s: float
+    at_s: float
+    message: str = ""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its loss was no number any more: a lower rate may do."""
+        return any(word in self.message for word in ("diverged", "a finite loss"))
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether it failed for want of memory: a smaller batch may do."""
+        return any(word in self.message for word in ("Memory", "memory", "ResourceExhausted", "OOM"))
+
+
+def best_of(records: list[TrialRecord]) -> TrialRecord:
+    """The trial with the highest score among those that saw the most images; of equals the one found first.
+
+    A score on a part of the images is not compared with one on all: it is used only where there is no other.
+    """
+    completed = [record for record in records if record.score is not None]
+    most = max(record.images for record in completed)
+    return max(
+        (record for record in completed if record.images == most),
+        key=lambda record: (record.score or 0.0, -record.trial_id),
+    )
+
+
+def read_log(log: Path) -> list[TrialRecord]:
+    """Finished trials of a log; a last line cut off by a kill is dropped."""
+    records: list[TrialRecord] = []
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    for line in lines:
+        try:
+            records.append(TrialRecord(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError):
+            break
+    if len(records) < len(lines):  # what was cut off must not stand before the next line
+        with replacing(log) as temporary:
+            temporary.write_text("".join(_line(record) for record in records), encoding="utf-8")
+    return records
+
+
+def append(log: Path, record: TrialRecord) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(_line(record))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(record: TrialRecord) -> str:
+    return json.dumps(asdict(record), sort_keys=True) + "\n"

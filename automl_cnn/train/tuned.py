@@ -1,0 +1,112 @@
+"""A candidate's values made real: a fitted head, a fine-tuned network. The search and the train stage share it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl_cnn.models import pretrained
+from automl_cnn.models.weights import Weights, digest
+from automl_cnn.progress import Progress, silent
+from automl_cnn.train.batches import TrainingImages
+from automl_cnn.train.candidate import head_settings_of, spec_of, tuning_of
+from automl_cnn.train.checkpoint import Checkpoint
+from automl_cnn.train.finetune import FineTuned, fine_tune
+from automl_cnn.train.head import FittedHead, fit_head, merge_heads
+from automl_cnn.train.material import Material
+from automl_cnn.train.memo import Memo
+
+
+def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> FittedHead:
+    """Fit a head on frozen features, or several that become one.
+
+    Args:
+        values: of the head; with `members`, the values of the heads that are merged.
+        views: augmented views of every image beside the image itself.
+        material: images, labels and settings.
+    """
+    held_out = (material.features(values, material.validation), material.validation.labels)
+    heads = [
+        fit_head(
+            spec_of(member, len(material.classes)),
+            head_settings_of(member, material.params.search.seed),
+            list(material.views(member, views)),
+            material.training.labels,
+            held_out,
+            material.score,
+        )
+        for member in values.get("members", [values])
+    ]
+    if len(heads) == 1:
+        return heads[0]
+    merged = merge_heads(heads)
+    return replace(merged, score=material.score(material.validation.labels, merged.probabilities))
+
+
+def tune_candidate(values: Mapping[str, Any], views: int, material: Material, progress: Progress = silent) -> FineTuned:
+    """Fine-tune the network that the values describe, from their fitted head; what was finished once is read.
+
+    Args:
+        values: of the head and of fine-tuning.
+        views: on which the head is fitted.
+        material: images, labels and settings.
+        progress: told of every batch.
+    """
+    start = _start(values, fit_candidate(values, views, material), material)
+    spec = spec_of(values, len(material.classes))
+    plan = tuning_of(values, material.params)
+    training = TrainingImages(
+        material.store, material.training.rows, material.training.labels, spec.input_size_px,
+        values["tuning_augmentation"], values["batch_size"], material.params.train.seed, material.forbidden,
+    )  # fmt: skip
+    validation = TrainingImages(
+        material.store, material.validation.rows, material.validation.labels, spec.input_size_px,
+        "none", values["batch_size"], material.params.train.seed,
+    )  # fmt: skip
+    folder = material.folder / "train"
+    identity = [
+        repr(spec), repr(plan), digest(start), material.store.digest, training.policy, training.batch_size,
+        training.seed, material.forbidden, material.training.digest(), material.validation.digest(), code_digest(),
+    ]  # fmt: skip
+    memo = Memo(folder / "finished", identity)
+    tuned = memo.load()
+    if tuned is None:
+        checkpoint = Checkpoint(folder, identity)
+        tuned = fine_tune(spec, start, plan, training, validation, material.score, checkpoint, progress)
+        memo.save(tuned)
+    return tuned
+
+
+def train_candidate(
+    values: Mapping[str, Any], views: int, material: Material, progress: Progress = silent
+) -> FineTuned:
+    """The whole network of a candidate: fine-tuned where its values say so, else its head on the untouched backbone."""
+    if "unfreeze_from_block" in values:
+        return tune_candidate(values, views, material, progress)
+    head = fit_candidate(values, views, material)
+    accuracy = float(np.mean(head.logits.argmax(axis=1) == material.validation.labels))
+    entry = {"epoch": 0, "loss": float("nan"), "seconds": 0.0}
+    entry |= {"validation_score": head.score, "validation_accuracy": accuracy}
+    return FineTuned(_start(values, head, material), head.logits, head.score, 0, [entry])
+
+
+def code_digest() -> str:
+    """Sixteen hexadecimal digits of the code that decides what a trial's values become."""
+    package = Path(__file__).parents[1]
+    sha = hashlib.sha256()
+    for folder in ("models", "train"):
+        for path in sorted((package / folder).glob("*.py")):
+            sha.update(path.read_bytes())
+    for name in ("augment.py", "image_changes.py", "randaugment.py", "split_images.py"):
+        sha.update((package / "data" / name).read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def _start(values: Mapping[str, Any], head: FittedHead, material: Material) -> Weights:
+    search = material.params.search
+    return {**pretrained.load(values["backbone"], search.weights_dir, search.download), **head.weights}

@@ -1,0 +1,175 @@
+"""A search climbs from many cheap trials to few dear ones, keeps its time, survives failures and kills."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_landscape import ARMS, PLAN, SPACE, WORTH, run, worth
+
+from automl_cnn.errors import BudgetError
+from automl_cnn.search.space import arm_of, plain_head
+from automl_cnn.search.trial import Fidelity, TrialResult
+from automl_cnn.search.trial_log import best_of, read_log
+
+
+def test_the_first_trial_is_the_fastest_linear_head(tmp_path: Path) -> None:
+    end, _ = run(tmp_path / "log.jsonl")
+    assert end.records[0].values == plain_head(ARMS[0])
+    assert end.records[0].images < PLAN.images
+
+
+def test_an_arm_is_judged_on_few_images_before_any_is_judged_on_all(tmp_path: Path) -> None:
+    records = run(tmp_path / "log.jsonl")[0].records
+    judged = [{arm_of(r.values) for r in records if r.images == images} for images in (400, 1600, 4000)]
+    assert judged[0] == set(ARMS)
+    assert len(judged[1]) == 3
+    assert judged[2] == set(sorted(ARMS, key=lambda arm: -WORTH[arm])[: PLAN.finalists])
+
+
+def test_fidelity_climbs_to_fine_tuning_of_few(tmp_path: Path) -> None:
+    end, _ = run(tmp_path / "log.jsonl")
+    counts = Counter(record.fidelity for record in end.records)
+    assert counts["cached_features"] > counts["more_views"] > 0
+    assert counts["fine_tuning"] == PLAN.max_fine_tunings
+    assert best_of(end.records).fidelity == "fine_tuning"
+    assert "max_trials" in end.reason
+
+
+def test_an_ensemble_is_of_heads_on_one_arm_and_of_one_kind(tmp_path: Path) -> None:
+    ensembles = [r.values for r in run(tmp_path / "log.jsonl")[0].records if r.phase == "ensemble"]
+    assert ensembles
+    for values in ensembles:
+        assert {arm_of(member) for member in values["members"]} == {arm_of(values)}
+        assert len({bool(member["hidden_units"]) for member in values["members"]}) == 1
+
+
+def test_the_same_seed_gives_the_same_trials(tmp_path: Path) -> None:
+    first, second = (run(tmp_path / name)[0].records for name in ("a.jsonl", "b.jsonl"))
+    assert [(r.values, r.score) for r in first] == [(r.values, r.score) for r in second]
+
+
+@pytest.mark.parametrize("budget_s", [1e6, 700.0])
+@pytest.mark.parametrize("killed_after", [1, 7, 14, 33])
+def test_a_killed_search_repeats_no_finished_trial_and_ends_as_if_nothing_had_happened(
+    tmp_path: Path, killed_after: int, budget_s: float
+) -> None:
+    class Killed(BaseException):
+        """As sudden as kill -9: nothing in the study may catch it."""
+
+    whole = run(tmp_path / "whole.jsonl", budget_s=budget_s)[0].records
+    log, calls = tmp_path / "log.jsonl", []
+
+    def dies(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        calls.append(values)
+        if len(calls) == killed_after + 1:
+            raise Killed
+        return TrialResult(worth(values, fidelity), worth(values, fidelity), values.get("epochs", 16), 0.0)
+
+    with pytest.raises(Killed):
+        run(log, dies, budget_s=budget_s)
+    with log.open("a") as file:
+        file.write('{"trial_id": 5, "status": "comp')  # the kill came in mid-write
+    finished = read_log(log)
+    assert len(finished) == killed_after
+    records = run(log, dies, budget_s=budget_s)[0].records
+    assert records[:killed_after] == finished
+    assert [r.values for r in records] == [r.values for r in whole]
+    assert len(calls) == len(records) + 1  # only the interrupted one ran twice
+
+
+def test_a_longer_budget_goes_on_where_the_shorter_one_ended(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    short, _ = run(log, budget_s=300.0)
+    longer, _ = run(log, budget_s=1200.0)
+    assert longer.records[: len(short.records)] == short.records
+    assert len(longer.records) > len(short.records)
+    values = [str((r.values, r.fidelity, r.images)) for r in longer.records]
+    assert len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("budget_s", [200.0, 600.0, 1800.0])
+def test_the_time_is_used_to_the_end_and_the_later_stages_get_theirs(tmp_path: Path, budget_s: float) -> None:
+    endless = replace(PLAN, max_trials=None, max_fine_tunings=None)
+    end, clock = run(tmp_path / "log.jsonl", plan=endless, budget_s=budget_s)
+    assert 0.95 * (budget_s - 60) <= clock.at_s <= budget_s - 60
+    assert "time" in end.reason
+
+
+def test_a_budget_too_short_for_anything_still_gives_the_fastest_linear_head_and_says_so(tmp_path: Path) -> None:
+    end, _ = run(tmp_path / "log.jsonl", budget_s=1.0)
+    assert [r.values for r in end.records] == [plain_head(ARMS[0])]
+    assert "too short" in end.reason
+    assert "fastest linear head" in end.reason
+
+
+def test_a_failed_or_diverged_trial_does_not_end_the_search(tmp_path: Path) -> None:
+    def sometimes(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        if values["dropout"] == 0.4:
+            raise ValueError("no weights for this class")
+        score = float("nan") if values["label_smoothing"] == 0.1 else worth(values, fidelity)
+        return TrialResult(score, score, 3, 0.0)
+
+    records = run(tmp_path / "log.jsonl", sometimes)[0].records
+    messages = {r.message.split(":")[0] for r in records if r.status == "failed"}
+    assert messages == {"ValueError", "the loss diverged"}
+    assert best_of(records).status == "completed"
+
+
+def test_a_fine_tuning_that_runs_out_of_memory_is_tried_with_smaller_batches(tmp_path: Path) -> None:
+    def hungry(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        if values.get("batch_size", 0) > 8:
+            raise MemoryError
+        return TrialResult(worth(values, fidelity), 0.5, 3, 0.0)
+
+    tuned = [r for r in run(tmp_path / "log.jsonl", hungry)[0].records if r.phase == "fine_tuning"]
+    assert [r.values["batch_size"] for r in tuned][:3] == [32, 16, 8]
+    assert [r.status for r in tuned][:3] == ["failed", "failed", "completed"]
+
+
+def test_a_fine_tuning_that_diverges_is_tried_at_a_lower_rate(tmp_path: Path) -> None:
+    def diverges(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        high = values.get("fine_tuning_rate", 0.0) > 2e-4
+        return TrialResult(float("nan") if high else worth(values, fidelity), 0.5, 3, 0.0)
+
+    tuned = [r for r in run(tmp_path / "log.jsonl", diverges)[0].records if r.phase == "fine_tuning"]
+    assert [r.status for r in tuned][:2] == ["failed", "completed"]
+    assert tuned[1].values["fine_tuning_rate"] < tuned[0].values["fine_tuning_rate"]
+
+
+def test_a_search_without_one_success_says_why(tmp_path: Path) -> None:
+    def always(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        raise MemoryError("out of memory")
+
+    with pytest.raises(BudgetError, match="out of memory"):
+        run(tmp_path / "log.jsonl", always)
+
+
+def test_a_single_arm_is_not_compared_with_itself(tmp_path: Path) -> None:
+    end, _ = run(tmp_path / "log.jsonl", space=replace(SPACE, arms=ARMS[:1]))
+    assert sum(r.phase == "screening" for r in end.records) == 1
+
+
+def test_a_search_that_was_killed_with_signal_9_goes_on_where_it_was(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    program = (
+        "import os, signal; from pathlib import Path; from search_landscape import run, worth\n"
+        "from automl_cnn.search.trial import TrialResult\n"
+        "done = []\n"
+        "def trial(values, fidelity):\n"
+        "    done.append(values)\n"
+        "    if len(done) == 9: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return TrialResult(worth(values, fidelity), 0.5, 3, 0.0)\n"
+        f"run(Path({str(log)!r}), trial)\n"
+    )
+    here = str(Path(__file__).parents[1])
+    killed = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": here}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    finished = read_log(log)
+    assert len(finished) == 8
+    assert run(log)[0].records[:8] == finished
