@@ -31,7 +31,7 @@ WORK = Path(__file__).resolve().parents[1] / ".automl-cnn" / "benchmarks" / "sea
 def main() -> None:
     line = parser(__doc__, PARTS)
     line.add_argument("--set", dest="sets", nargs="+", choices=SETS, default=["clothing"], metavar="set",
-                      help=f"of {', '.join(SETS)}; growth and budget take the first")  # fmt: skip
+                      help=f"of {', '.join(SETS)}; budget takes the first, growth has clothing")  # fmt: skip
     line.add_argument("--minutes", nargs="+", type=float, default=None, metavar="minutes",
                       help="recipe, autokeras: the clock of a side (60); budget: promises (3 10 30)")  # fmt: skip
     line.add_argument("--our-minutes", type=float, default=None, metavar="minutes",

@@ -78,18 +78,18 @@ def run(data: Path, work: Path, sizes: tuple[int, ...], size_px: int, fresh: boo
     table = grow_images(listed, root, images, max(sizes) + ADDED)
     bench = _Bench(folder / "project", images, size_px, kept)
 
-    units = len(sizes) + len(PIECES) + 1
-    clock = _Clock(sum(sizes) + len(PIECES) * PIECES_AT + max(sizes) + ADDED)
+    cut_at = min(PIECES_AT, max(sizes))
+    clock = _Clock(sum(sizes) + len(PIECES) * cut_at + max(sizes) + ADDED)
     by_size = [clock.told(f"{count:,} images", count, bench.fresh(table[:count])) for count in sorted(sizes)]
     more = clock.told("a thousand more", max(sizes) + ADDED, bench.more(table, max(sizes)))
     by_class = [
-        clock.told(f"classes × {pieces}", PIECES_AT, bench.fresh(cut_classes(table[:PIECES_AT], images, pieces)))
+        clock.told(f"classes × {pieces}", cut_at, bench.fresh(cut_classes(table[:cut_at], images, pieces)))
         for pieces in PIECES
     ]
     result = Result(
         "search-growth",
-        {"sizes": sorted(sizes), "classes at": PIECES_AT, "size_px": size_px, "backbone": BACKBONE, "trials": TRIALS,
-         "seed": SEED, "real images": len(listed), "units": units},
+        {"sizes": sorted(sizes), "classes at": cut_at, "size_px": size_px, "backbone": BACKBONE, "trials": TRIALS,
+         "seed": SEED, "real images": len(listed)},
     )  # fmt: skip
     columns = ("images", "classes", *(f"{stage}, s" for stage in STAGES), "a trial, s", "trials a minute")
     result.table("Seconds by the number of images, nothing cached", columns, [_seconds(cost) for cost in by_size])
