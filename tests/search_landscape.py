@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from automl_cnn.search.budget import Clock
-from automl_cnn.search.climb import ClimbPlan, climb
+from automl_cnn.search.climb import climb
+from automl_cnn.search.climb_terms import ClimbPlan
 from automl_cnn.search.space import Arm, SearchSpace, Space, arm_of
 from automl_cnn.search.study import StudyEnd, run_study
 from automl_cnn.search.trial import Fidelity, TrialResult

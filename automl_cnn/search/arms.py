@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from automl_cnn.config import Params
 from automl_cnn.errors import AutoMLError, ConfigError
-from automl_cnn.models.anatomy import measure
+from automl_cnn.models.anatomy import anatomy_of
 from automl_cnn.models.pretrained import available
 from automl_cnn.models.registry import BACKBONES, Backbone, backbone_of
 from automl_cnn.search.frontier import Target
@@ -24,9 +24,10 @@ INT8_BYTES, FLOAT16_BYTES = 1.2, 2.1  # a parameter, in a file
 
 @dataclass(frozen=True)
 class Choice:
-    """Arms, the cheapest first, and a line for everything that was left out."""
+    """Arms, the cheapest first, those without pretrained weights apart, and a line for everything that was left out."""
 
     arms: tuple[Arm, ...]
+    from_scratch: tuple[Arm, ...]
     left_out: tuple[str, ...]
 
 
@@ -52,23 +53,25 @@ def choose_arms(params: Params, working_size_px: int, latency_ms: Callable[[Arm]
     target = Target(params.target.max_latency_ms, params.target.max_size_mb)
     arms, refused = _within(arms, target, latency_ms)
     left_out += refused
+    whole = [arm for arm in arms if not backbone_of(arm.backbone).pretrained and arm.pooling == "average"]
+    arms = [arm for arm in arms if backbone_of(arm.backbone).pretrained]
     kept = thin_out(arms, params.search.max_arms or len(arms))
     if len(kept) < len(arms):
         others = ", ".join(arm.name for arm in arms if arm not in kept)
         left_out.append(f"search.max_arms is {params.search.max_arms}: not compared are {others}")
-    return Choice(tuple(kept), tuple(left_out))
+    return Choice(tuple(kept), tuple(whole), tuple(left_out))
 
 
 def multiply_adds(arm: Arm) -> int:
     """Of one image through the arm's network."""
-    return measure(backbone_of(arm.backbone).build, arm.input_size_px, folded=True).multiply_adds
+    return anatomy_of(backbone_of(arm.backbone), arm.input_size_px, folded=True).multiply_adds
 
 
 def file_size_mb(arm: Arm) -> float:
     """Megabytes of the file that would ship, without its head, which adds a few kilobytes."""
     backbone = backbone_of(arm.backbone)
     bytes_each = INT8_BYTES if backbone.quantizes and arm.pooling == "average" else FLOAT16_BYTES
-    return bytes_each * measure(backbone.build, arm.input_size_px, folded=True).parameters / 1e6
+    return bytes_each * anatomy_of(backbone, arm.input_size_px, folded=True).parameters / 1e6
 
 
 def thin_out(arms: Sequence[Arm], most: int) -> list[Arm]:
@@ -89,9 +92,12 @@ def _backbones(params: Params) -> tuple[list[Backbone], list[str]]:
         return named, [f"{name} cannot be trained in int8: if it wins, a float file ships" for name in refused]
     names = [backbone.name for backbone in BACKBONES.values() if backbone.pretrained]
     at_hand, missing = available(names, search.weights_dir, search.download)
-    left_out = [f"{name}: {reason}" for name, reason in missing.items()]
     chosen = [backbone_of(name) for name in at_hand]
-    left_out += [f"{backbone.name}: cannot be trained in int8" for backbone in chosen if not backbone.quantizes]
+    reasons = {**missing, **{each.name: "cannot be trained in int8" for each in chosen if not each.quantizes}}
+    left_out = [
+        f"{', '.join(name for name, given in reasons.items() if given == reason)}: {reason}"
+        for reason in dict.fromkeys(reasons.values())
+    ]
     chosen = [backbone for backbone in chosen if backbone.quantizes]
     if not chosen:
         raise ConfigError(

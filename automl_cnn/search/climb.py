@@ -17,10 +17,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from automl_cnn.search.budget import Clock
+from automl_cnn.search.climb_terms import ClimbPlan, Costs, Oracle
 from automl_cnn.search.space import Arm, SearchSpace, Space, arm_of, head_space, plain_head, tuning_values
 from automl_cnn.search.trial import CACHED_FEATURES, FINE_TUNING, MORE_VIEWS, Fidelity
 from automl_cnn.search.trial_log import Step, TrialRecord, best_of
@@ -36,58 +36,10 @@ LEADERS = 3  # heads that get more views
 ENSEMBLES = (3, 5)  # heads that are merged
 DESERVING = 0.05  # an arm whose best head scores this much less than the best of all is not fine-tuned
 FEWEST_EPOCHS = 3  # a shorter fine-tuning is not begun
+FROM_SCRATCH = 4  # times the epochs of a fine-tuning, at twice the rate
 RETRIES = 2  # of a fine-tuning that failed: out of memory with half the batch, diverged at a third of the rate
 SAFETY = 1.2  # a trial may take this much longer than the slowest of the last five
 FIRST_HEAD_S = 3.0  # before any was fitted
-
-
-@dataclass(frozen=True)
-class ClimbPlan:
-    """How far a climb may go where time does not end it.
-
-    Attributes:
-        images: of the training side.
-        max_trials: most heads that are tried, those of the screening included; None: what the time holds.
-        max_fine_tunings: likewise; 0 for none.
-        epochs: most of a fine-tuning that was not tried shorter before.
-        finalists: arms on which heads are searched.
-        views: augmented views of every image at the fidelity more_views.
-        batch_size: images a step of fine-tuning.
-    """
-
-    images: int
-    max_trials: int | None
-    max_fine_tunings: int | None
-    epochs: int
-    finalists: int
-    views: int
-    batch_size: int
-
-
-class Costs(Protocol):
-    """What things take on this machine, in seconds; the same answers for a study that is continued."""
-
-    def told(self, record: TrialRecord) -> None:
-        """Count the features that a trial needed as computed."""
-
-    def features_s(self, values: Mapping[str, Any], fidelity: Fidelity) -> float:
-        """Features that such a trial needs and no trial has needed before."""
-
-    def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
-        """Fine-tuning with these values: once, and for every epoch."""
-
-    def reserve_s(self, values: Mapping[str, Any]) -> float:
-        """The stages train, quantize and evaluate, if these values win."""
-
-
-class Oracle(Protocol):
-    """As `search.tuner.Tuner`."""
-
-    def ask(self) -> tuple[str, dict[str, Any]] | None: ...
-
-    def tell(self, trial_id: str, score: float | None) -> None: ...
-
-    def replay(self, point: Mapping[str, Any], score: float | None) -> None: ...
 
 
 Steps = Generator[Step, TrialRecord, None]
@@ -135,6 +87,9 @@ class _Climb:
         self._exhausted = False
 
     def run(self) -> Generator[Step, TrialRecord, str]:
+        if not self._space.arms:
+            yield from self._fine_tune()
+            return "networks from scratch have no features to search heads on, and no other training is due or fits"
         arms = yield from self._screen()
         if self._needed_s(plain_head(arms[0]), self._all(0)) > self._left_s():
             seen = max(record.images for record in self._records)
@@ -274,6 +229,7 @@ class _Climb:
     def _tunings(self) -> Iterator[Step]:
         """Fine-tunings that were not tried and fit into the time, the most promising first."""
         tried = {_tuning_key(record.values) for record in self._records if record.phase == "fine_tuning"}
+        yield from self._whole_networks(tried)
         for head, depth, policy in self._deserving():
             values = {
                 **tuning_values(head.values, depth, self._rate, 0, self._batch_size),
@@ -288,6 +244,18 @@ class _Climb:
             again = any(record.values == values for record in self._records)
             if not again and self._epochs_that_fit(values) >= values["epochs"]:
                 yield Step("fine_tuning", values, Fidelity(FINE_TUNING, tuned[0].images, tuned[0].views))
+
+    def _whole_networks(self, tried: set[tuple[Any, ...]]) -> Iterator[Step]:
+        """Networks from scratch, on the policy that changes images most; one is trained however short the time."""
+        most, rate = FROM_SCRATCH * self._plan.epochs, 2 * self._rate
+        for arm in self._space.from_scratch:
+            values = tuning_values(plain_head(arm), 1, rate, 0, self._batch_size)
+            values["tuning_augmentation"] = self._space.policies[-1]
+            epochs = min(most, self._epochs_that_fit(values))
+            if not self._space.arms and not self._succeeded():
+                epochs = max(1, epochs)
+            if _tuning_key(values) not in tried and epochs >= (FEWEST_EPOCHS if self._space.arms else 1):
+                yield Step("fine_tuning", {**values, "epochs": epochs}, Fidelity(FINE_TUNING, self._plan.images, 0))
 
     def _deserving(self) -> list[tuple[TrialRecord, int, str]]:
         """(head to start from, depth, policy) of the arms that come near the best; the first of each come first."""
@@ -345,7 +313,11 @@ class _Climb:
 
     def _left_s(self, values: Mapping[str, Any] | None = None) -> float:
         """Time until the later stages must begin, whoever wins: the best so far or a trial with these values."""
-        named = [best_of(self._records).values] if self._succeeded() else [plain_head(self._space.arms[0])]
+        named = (
+            [best_of(self._records).values]
+            if self._succeeded()
+            else [plain_head((*self._space.arms, *self._space.from_scratch)[0])]
+        )
         named += [dict(values)] if values else []
         return self._clock.budget_s - self._clock.now_s - max(self._costs.reserve_s(each) for each in named)
 

@@ -18,7 +18,8 @@ import numpy as np
 from automl_cnn.artifacts import write_json
 from automl_cnn.features.engine import build_engine
 from automl_cnn.litert import LiteModel
-from automl_cnn.search.arms import file_size_mb
+from automl_cnn.models.registry import backbone_of
+from automl_cnn.search.arms import file_size_mb, multiply_adds
 from automl_cnn.search.budget import Pace, Reserve, Work, reserve, tuning_seconds
 from automl_cnn.search.frontier import ArmCost
 from automl_cnn.search.space import Arm, arm_of
@@ -27,11 +28,12 @@ from automl_cnn.search.trial_log import TrialRecord
 from automl_cnn.train.material import Material
 
 LATENCY_ROUNDS = 7
+FIXED_IMAGE_S, SECONDS_A_MULTIPLY_ADD = 5e-4, 1.6e-11  # of a network that no engine is made for: two cores, LiteRT
 AUGMENTING = 1.3  # an augmented view against the image itself
 
 
 class MeasuredCosts:
-    """The costs of a study; see `search.climb.Costs`.
+    """The costs of a study; see `search.climb_terms.Costs`.
 
     Args:
         path: JSON file that keeps what was measured.
@@ -63,6 +65,8 @@ class MeasuredCosts:
 
     def features_s(self, values: Mapping[str, Any], fidelity: Fidelity) -> float:
         """Features that such a trial needs and no trial of this study has needed before."""
+        if not backbone_of(values["backbone"]).pretrained:
+            return 0.0
         whole = len(self._material.training.rows)
         image_s = self.pace(arm_of(values)).image_s
         seconds = 0.0
@@ -99,6 +103,9 @@ class MeasuredCosts:
     def pace(self, arm: Arm) -> Pace:
         """How fast the arm's network runs; measured when it is asked for the first time."""
         paces = self._kept["paces"]
+        if arm.name not in paces and not backbone_of(arm.backbone).pretrained:
+            image_s = FIXED_IMAGE_S + SECONDS_A_MULTIPLY_ADD * multiply_adds(arm)
+            return Pace(self._kept["import_s"], image_s, image_s)
         if arm.name not in paces:
             material = self._material
             weights_dir = material.params.search.weights_dir

@@ -10,7 +10,7 @@ from typing import Any
 from automl_cnn.artifacts import read_json, write_json
 from automl_cnn.errors import ArtifactError
 from automl_cnn.features.engine_key import engine_key
-from automl_cnn.search.climb import ClimbPlan
+from automl_cnn.search.climb_terms import ClimbPlan
 from automl_cnn.search.space import SearchSpace
 from automl_cnn.train.material import Material
 from automl_cnn.train.tuned import code_digest
@@ -35,7 +35,7 @@ def identity_of(space: SearchSpace, plan: ClimbPlan, material: Material) -> Iden
         arm.name: engine_key(
             arm.backbone, arm.input_size_px, params.search.weights_dir, arm.pooling, params.search.download
         )
-        for arm in space.arms
+        for arm in space.arms  # those from scratch have no weights
     }
     return {
         "the space": _digest(space.describe()),

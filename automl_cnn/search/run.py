@@ -14,7 +14,8 @@ from automl_cnn.errors import ArtifactError
 from automl_cnn.progress import Progress, silent
 from automl_cnn.search.arms import choose_arms
 from automl_cnn.search.budget import STAGES, Clock, Work, corrections_of, steps_within
-from automl_cnn.search.climb import ClimbPlan, Oracle, climb
+from automl_cnn.search.climb import climb
+from automl_cnn.search.climb_terms import ClimbPlan, Oracle
 from automl_cnn.search.costs import MeasuredCosts
 from automl_cnn.search.frontier import Target, frontier
 from automl_cnn.search.identity import announce, identity_of, log_path
@@ -58,7 +59,7 @@ def search(
     choice = choose_arms(params, material.store.size_px, lambda arm: probed.cost(arm).latency_ms)
     space = SearchSpace(
         choice.arms, tuple(params.search.augmentations or ["none"]), params.train.depths,
-        params.train.learning_rate or 4e-4,
+        params.train.learning_rate or 4e-4, choice.from_scratch,
     )  # fmt: skip
     plan = _plan(params, len(material.training.rows))
     identity = identity_of(space, plan, material)
@@ -69,7 +70,7 @@ def search(
 
     log = log_path(studies, identity)
     costs = MeasuredCosts(log.with_suffix(".costs.json"), material, work, steps, import_s, corrections)
-    promised_s = clock.budget_s - costs.reserve_s(plain_head(choice.arms[0]))
+    promised_s = clock.budget_s - costs.reserve_s(plain_head((*choice.arms, *choice.from_scratch)[0]))
     steered = climb(space, plan, costs, clock, _oracle(params), read_log(log))
     end = run_study(steered, _trial(material, progress), log, clock, progress)
     best = best_of(end.records)

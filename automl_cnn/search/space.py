@@ -104,12 +104,15 @@ class SearchSpace:
         policies: augmentation policies, the plainest first.
         depths: lowest blocks from which fine-tuning may start, 1 to 8, the one tried first in front.
         fine_tuning_rate: peak learning rate of fine-tuning.
+        from_scratch: arms without pretrained weights: they have no features to fit a head on and are trained as a
+            whole.
     """
 
     arms: tuple[Arm, ...]
     policies: tuple[str, ...] = ("none",)
     depths: tuple[int, ...] = (6,)
     fine_tuning_rate: float = 4e-4
+    from_scratch: tuple[Arm, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for the digest that tells one study from another."""

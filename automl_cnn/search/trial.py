@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from automl_cnn.models.registry import backbone_of
 from automl_cnn.progress import Progress, silent
 from automl_cnn.train.material import Material
 from automl_cnn.train.tuned import fit_candidate, tune_candidate
@@ -67,7 +68,8 @@ def evaluate(
     """
     part = context.part(fidelity.images)
     started = time.perf_counter()
-    part.fetch(values, fidelity.views, progress)
+    if backbone_of(values["backbone"]).pretrained:
+        part.fetch(values, fidelity.views, progress)
     features_s = time.perf_counter() - started
     if fidelity.name == FINE_TUNING:
         tuned = tune_candidate(values, fidelity.views, part, progress)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from automl_cnn.models import pretrained
+from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.weights import Weights, digest
 from automl_cnn.progress import Progress, silent
 from automl_cnn.train.batches import TrainingImages
@@ -51,13 +52,17 @@ def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> 
 def tune_candidate(values: Mapping[str, Any], views: int, material: Material, progress: Progress = silent) -> FineTuned:
     """Fine-tune the network that the values describe, from their fitted head; what was finished once is read.
 
+    A network without pretrained weights is trained as a whole, from random ones.
+
     Args:
         values: of the head and of fine-tuning.
         views: on which the head is fitted.
         material: images, labels and settings.
         progress: told of every batch.
     """
-    start = _start(values, fit_candidate(values, views, material), material)
+    start: Weights = {}
+    if backbone_of(values["backbone"]).pretrained:
+        start = _start(values, fit_candidate(values, views, material), material)
     spec = spec_of(values, len(material.classes))
     plan = tuning_of(values, material.params)
     training = TrainingImages(

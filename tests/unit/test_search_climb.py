@@ -173,3 +173,16 @@ def test_a_search_that_was_killed_with_signal_9_goes_on_where_it_was(tmp_path: P
     finished = read_log(log)
     assert len(finished) == 8
     assert run(log)[0].records[:8] == finished
+
+
+def test_a_network_from_scratch_is_trained_as_a_whole_and_is_never_asked_for_features(tmp_path: Path) -> None:
+    whole = replace(ARMS[0], backbone="smallnet")
+
+    def trial(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        score = 0.7 if values["backbone"] == "smallnet" else worth(values, fidelity)
+        return TrialResult(score, score, values.get("epochs", 16), 0.0)
+
+    for name, arms in (("beside", ARMS), ("alone", ())):
+        end, _ = run(tmp_path / f"{name}.jsonl", trial, space=replace(SPACE, arms=arms, from_scratch=(whole,)))
+        trained = [r for r in end.records if r.values["backbone"] == "smallnet"]
+        assert {(r.phase, r.values["unfreeze_from_block"]) for r in trained} == {("fine_tuning", 1)}
