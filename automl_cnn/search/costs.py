@@ -29,6 +29,7 @@ from automl_cnn.train.material import Material
 
 LATENCY_ROUNDS = 7
 FIXED_IMAGE_S, SECONDS_A_MULTIPLY_ADD = 5e-4, 1.6e-11  # of a network that no engine is made for: two cores, LiteRT
+QAT_SHARE = 0.15  # of the budget, at most, is kept for quantization-aware training; it may take more of what is left
 AUGMENTING = 1.3  # an augmented view against the image itself
 
 
@@ -39,15 +40,24 @@ class MeasuredCosts:
         path: JSON file that keeps what was measured.
         material: images, features and settings.
         work: of the later stages.
-        steps: most of quantization-aware training; half of them are reserved for.
+        steps: most of quantization-aware training.
+        budget_s: of all stages.
         import_s: what loading TensorFlow took; of the first run, where the study is continued.
         corrections: of the later stages, by `budget.corrections_of`.
     """
 
     def __init__(
-        self, path: Path, material: Material, work: Work, steps: int, import_s: float, corrections: Mapping[str, float]
+        self,
+        path: Path,
+        material: Material,
+        work: Work,
+        steps: int,
+        budget_s: float,
+        import_s: float,
+        corrections: Mapping[str, float],
     ) -> None:
-        self._path, self._material, self._work, self._steps = path, material, work, steps
+        self._path, self._material, self._work = path, material, work
+        self._steps, self._budget_s = steps, budget_s
         self._kept: dict[str, Any] = {
             "import_s": import_s,
             "corrections": dict(corrections),
@@ -84,8 +94,9 @@ class MeasuredCosts:
         return tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
 
     def reserve_s(self, values: Mapping[str, Any]) -> float:
-        """The later stages, with half the steps of quantization-aware training that the analyst would like."""
-        return self.reserved(values).total_s(self._steps // 2)
+        """The later stages, with half the steps of quantization-aware training or a part of the budget for them."""
+        reserved = self.reserved(values)
+        return reserved.total_s(0) + min(self._steps // 2 * reserved.step_s, QAT_SHARE * self._budget_s)
 
     def reserved(self, values: Mapping[str, Any]) -> Reserve:
         """The later stages in detail, if these values win."""

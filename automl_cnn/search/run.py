@@ -55,7 +55,7 @@ def search(
         params.quantize.calibration_images, params.quantize.batch_size,
     )  # fmt: skip
     corrections = _corrections(studies / "promised.json", files)
-    probed = MeasuredCosts(studies / "probed.json", material, work, steps, import_s, corrections)
+    probed = MeasuredCosts(studies / "probed.json", material, work, steps, clock.budget_s, import_s, corrections)
     choice = choose_arms(params, material.store.size_px, lambda arm: probed.cost(arm).latency_ms)
     space = SearchSpace(
         choice.arms, tuple(params.search.augmentations or ["none"]), params.train.depths,
@@ -69,7 +69,7 @@ def search(
         progress(line, 1, 1)
 
     log = log_path(studies, identity)
-    costs = MeasuredCosts(log.with_suffix(".costs.json"), material, work, steps, import_s, corrections)
+    costs = MeasuredCosts(log.with_suffix(".costs.json"), material, work, steps, clock.budget_s, import_s, corrections)
     promised_s = clock.budget_s - costs.reserve_s(plain_head((*choice.arms, *choice.from_scratch)[0]))
     steered = climb(space, plan, costs, clock, _oracle(params), read_log(log))
     end = run_study(steered, _trial(material, progress), log, clock, progress)
