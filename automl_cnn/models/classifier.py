@@ -58,7 +58,7 @@ def levels(model: Any) -> dict[str, int]:
     Returns:
         Layer name → 0 for input and stem, 1 to 7 for the blocks, 8 for the top convolution, 9 for the head. The last
         stage of a network is always 7, so a network of five stages has 3 to 7. A network from keras.applications has
-        no top; it is cut where its whole graph runs through one tensor, into 7 parts of about as many parameters.
+        no top; it is cut where its whole graph runs through one tensor, into up to 7 parts of about as many parameters.
     """
     names = [layer.name for layer in model.layers]
     if any(_stage(name) for name in names):
@@ -133,10 +133,12 @@ def _levels_by_parameters(model: Any) -> dict[str, int]:
     counts = [sum(int(np.prod(weight.shape)) for weight in getattr(part, "weights", [])) for part in operations]
     before = np.concatenate([[0], np.cumsum(counts)])
     stem = next(index for index, part in enumerate(operations) if part.name != "normalize" and hasattr(part, "kernel"))
-    found = {}
+    found, highest = {}, 0
     for start, end in zip([0, *(cut + 1 for cut in cuts)], [*(cut + 1 for cut in cuts), len(operations)], strict=True):
         middle = (before[start] + before[end]) / 2 / before[-1]
-        for part in operations[start:end]:
-            found[part.name] = 0 if end <= stem + 1 else min(TOP_BLOCK, 1 + int(TOP_BLOCK * middle))
+        level = 0 if end <= stem + 1 else 1 + int(TOP_BLOCK * min(middle, 0.999))
+        found.update({part.name: level for part in operations[start:end]})
+        highest = level if before[end] > before[start] else highest
+    lift = TOP_BLOCK - highest  # NASNet can be cut nowhere above its stem, and yet has a last part
     kept = {layer.name for layer in model.layers}
-    return {name: level for name, level in found.items() if name in kept}
+    return {name: level and min(TOP_BLOCK, level + lift) for name, level in found.items() if name in kept}

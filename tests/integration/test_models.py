@@ -9,6 +9,7 @@ from automl_cnn.features.engine import FeatureEngine, build_engine
 from automl_cnn.models.classifier import build_classifier, build_embedder, levels
 from automl_cnn.models.layers import BATCHNORM_EPSILON
 from automl_cnn.models.pretrained import load
+from automl_cnn.models.registry import BACKBONES
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import assign_weights, extract_weights, fold_batchnorm
 
@@ -67,3 +68,34 @@ def test_every_layer_of_the_network_knows_how_high_it_stands() -> None:
     lowest, highest = ([name for name, height in heights.items() if height == wanted] for wanted in (0, 9))
     assert set(lowest) == {"image", "normalize", "stem_conv", "stem_bn", "stem_relu"}
     assert set(highest) == {"pooled", "dropout", "hidden", "hidden_relu", "hidden_dropout", "logits", "probabilities"}
+
+
+def test_a_network_of_keras_is_cut_where_its_graph_runs_through_one_tensor() -> None:
+    model = build_embedder(keras, "ResNet50", SIZE_PX)
+    heights = levels(model)
+    assert set(heights) == {layer.name for layer in model.layers}
+    assert heights["normalize"] == heights["conv1_conv"] == 0 < heights["conv2_block1_1_conv"]
+    assert heights["conv5_block3_3_conv"] == 7 < heights["pooled"] == 9
+    for level in (3, 5, 7):
+        lowest = next(layer for layer in model.layers if heights[layer.name] >= level)
+        top = keras.Model(lowest.input, model.output)  # Keras refuses when a shortcut crosses the cut
+        above = {layer.name for layer in model.layers if heights[layer.name] >= level}
+        assert {layer.name for layer in top.layers[1:]} == above
+
+
+def test_generalized_mean_pooling_is_the_cubic_mean_of_what_is_positive(images: np.ndarray) -> None:
+    pixels = images.astype(np.float32)
+    weights = load("efficientnet-lite0")
+    model = build_embedder(keras, "efficientnet-lite0", SIZE_PX, pooling="gem")
+    assign_weights(model, weights)
+    before = np.asarray(keras.Model(model.inputs[0], model.get_layer("top_relu").output)(pixels))
+    expected = (before**3).mean(axis=(1, 2)) ** (1 / 3)
+    np.testing.assert_allclose(np.asarray(model(pixels)), expected, atol=0.011)  # the floor is 1e-6 ** (1/3)
+    assert np.corrcoef(np.asarray(model(pixels)).ravel(), expected.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "mobilenetv3-small-0.75"])
+def test_a_network_without_weights_normalizes_as_declared(name: str) -> None:
+    kernel, bias = build_embedder(keras, name, SIZE_PX).get_layer("normalize").get_weights()
+    scale, offset = BACKBONES[name].normalization.scale, BACKBONES[name].normalization.offset
+    np.testing.assert_allclose(kernel.ravel() * 255 + bias, np.multiply(scale, 255) + offset, rtol=1e-6)
