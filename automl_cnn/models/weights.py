@@ -17,13 +17,6 @@ Weights = dict[str, list[NDArray[np.float32]]]
 """Layer name → its arrays in the order of `layer.get_weights()`."""
 
 
-def load_pretrained(backbone: str, weights_dir: str | None = None) -> Weights:
-    """As `pretrained.load`."""
-    from automl_cnn.models.pretrained import load
-
-    return load(backbone, weights_dir)
-
-
 def assign_weights(model: Any, weights: Weights) -> None:
     """Set a model's weights by layer name; layers that `weights` does not name keep theirs.
 
