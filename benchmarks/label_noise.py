@@ -30,7 +30,7 @@ from automl_cnn.config import DataParams
 from automl_cnn.data.ingest import ingest
 from automl_cnn.data.samples import write_elpv
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.stage_files import FeatureRequest, read_features, write_features
+from automl_cnn.features.embeddings import write_embeddings
 
 BACKBONE, SIZE_PX, FOLDS, FOLD_SEED = "efficientnet-lite0", 224, 5, 1
 SEEDS = (1, 2, 3)
@@ -213,8 +213,8 @@ def embed(root: Path, group_column: str | None, scratch: Path) -> LabelledSet:
     manifest = read_table(files.manifest, MANIFEST)
     usable = manifest[manifest["status"] == "ok"]
     folder = files.features / BACKBONE
-    write_features(FeatureRequest(BACKBONE, SIZE_PX), ImageStore.open(files.images), folder, scratch / "cache")
-    values = read_features(folder)[usable["store_row"].to_numpy(np.int64)].astype(np.float32)
+    write_embeddings(BACKBONE, SIZE_PX, ImageStore.open(files.images), folder, scratch / "cache")
+    values = np.load(folder / "base.npy")[usable["store_row"].to_numpy(np.int64)].astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     groups = usable[group_column] if group_column else usable["image_id"]
     classes = np.unique(usable["label"].to_numpy(str), return_inverse=True)[1]

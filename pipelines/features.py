@@ -1,17 +1,19 @@
 """Stage features: what audit and split see of every image. The search fetches what it needs from the same cache."""
 
 from automl_cnn.data.store import ImageStore
-from automl_cnn.features.stage_files import FeatureRequest, write_features
+from automl_cnn.features.embeddings import write_embeddings
 from automl_cnn.stage import Stage, run_stage
 
 
 def main(stage: Stage) -> None:
-    audit, files = stage.params.audit, stage.files
+    audit, search, files = stage.params.audit, stage.params.search, stage.files
     store = ImageStore.open(files.images)
-    size_px, weights_dir = audit.input_size_px or store.size_px, stage.params.search.weights_dir
+    size_px = audit.input_size_px or store.size_px
     for name in dict.fromkeys(audit.backbones):
-        request, folder = FeatureRequest(name, size_px), files.embeddings / name
-        computed = write_features(request, store, folder, stage.cache, weights_dir, stage.progress)
+        computed = write_embeddings(
+            name, size_px, store, files.embeddings / name, stage.cache,
+            search.weights_dir, stage.progress, search.download,
+        )  # fmt: skip
         print(f"{name}: {len(store):,} images at {size_px} px, {computed:,} feature vectors computed")
 
 

@@ -34,7 +34,6 @@ class Policy:
         flips: keys of AXES, each taken half of the time.
         change: what follows the flips; None for nothing.
         share: of the training views that are changed; cached views always are.
-        views: how many cached views stand beside the image itself in a first look.
     """
 
     description: str
@@ -42,18 +41,17 @@ class Policy:
     flips: tuple[str, ...] = ()
     change: Change | None = None
     share: float = 1.0
-    views: int = 2
 
 
 _MIRROR = "labels that tell left from right: text, clocks, a left hand"
 
 POLICIES = {
-    "none": Policy("the image as it is", "", views=0),
-    "flip": Policy("mirrored left to right", _MIRROR, ("horizontal",), views=1),
+    "none": Policy("the image as it is", ""),
+    "flip": Policy("mirrored left to right", _MIRROR, ("horizontal",)),
     "flips": Policy(
         "mirrored left to right and top to bottom",
         f"{_MIRROR}; labels that tell up from down: a 6 and a 9, a landscape",
-        ("horizontal", "vertical"), views=3,
+        ("horizontal", "vertical"),
     ),
     "crop": Policy(
         "mirrored; a random 70 to 100 % of the area, brightness and contrast within 15 %",
@@ -134,12 +132,6 @@ def distinct_views(policy: str, forbid_flips: Collection[str] = ()) -> int | Non
     """How many cached views of a policy differ from each other and from the image; None where there is no end."""
     chosen = POLICIES[policy]
     return None if chosen.change is not None else len(_turns(_allowed(chosen, forbid_flips))) - 1
-
-
-def first_views(policy: str, forbid_flips: Collection[str] = ()) -> int:
-    """How many cached views stand beside the image itself in a first look: `Policy.views`, or all that there are."""
-    distinct = distinct_views(policy, forbid_flips)
-    return POLICIES[policy].views if distinct is None else min(POLICIES[policy].views, distinct)
 
 
 def _allowed(policy: Policy, forbid_flips: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_cnn.data.augment import AXES, POLICIES, augment, cached_view, distinct_views, first_views
+from automl_cnn.data.augment import AXES, POLICIES, augment, cached_view, distinct_views
 from automl_cnn.data.image_changes import erase, relit, shifted, turned, warp
 
 policies = st.sampled_from(sorted(POLICIES))
@@ -40,9 +40,9 @@ def test_a_cached_view_is_the_same_every_time(policy: str, view: int, seed: int)
 
 
 @pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"none", "randaugment"}))  # two of its changes may be none
-def test_the_views_of_a_first_look_differ_from_the_image_and_from_each_other(policy: str) -> None:
+def test_the_first_views_differ_from_the_image_and_from_each_other(policy: str) -> None:
     image = picture(3)
-    views = [image, *(cached_view(image, policy, view, 5) for view in range(first_views(policy)))]
+    views = [image, *(cached_view(image, policy, view, 5) for view in range(min(3, distinct_views(policy) or 3)))]
     assert len({view.tobytes() for view in views}) == len(views) > 1
 
 
@@ -61,7 +61,7 @@ def test_forbidden_flips_are_never_drawn(seed: int) -> None:
 def test_flips_end_after_three_views_and_other_policies_never() -> None:
     assert [distinct_views(policy) for policy in ("none", "flip", "flips", "crop")] == [0, 1, 3, None]
     assert distinct_views("flips", {"horizontal"}) == 1
-    assert distinct_views("flip", {"horizontal"}) == first_views("flip", {"horizontal"}) == 0
+    assert distinct_views("flip", {"horizontal"}) == 0
 
 
 @pytest.mark.parametrize("policy", ["rotation", "randaugment", "crop"])
