@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.features.cache import FeatureCache
+from automl_cnn.features.embeddings import write_embeddings
 from automl_cnn.features.engine import FeatureEngine, KerasEngine, build_engine
 from automl_cnn.features.shards import DIGEST_BYTES, FeatureShards
 
@@ -61,11 +63,8 @@ def fetch(folder: Path, store: ImageStore, rows: np.ndarray, *view: object) -> t
 def test_features_are_those_of_the_engine_and_are_computed_once(folder: Path, store: ImageStore) -> None:
     rows = np.array([5, 88, 0, 5])
     found, computed = fetch(folder, store, rows)
-    images = np.stack([np.asarray(store.read(rows[:3])[i]) for i in range(3)])
-    from automl_cnn.data.decode import shrink
-
     path, _ = build_engine(BACKBONE, SIZE_PX, folder / "engines")
-    expected = FeatureEngine(path, threads=1).embed(np.stack([shrink(image, SIZE_PX) for image in images]))
+    expected = FeatureEngine(path, threads=1).embed(load_images(store, rows[:3], SIZE_PX))
     np.testing.assert_allclose(found[:3].astype(np.float32), expected, atol=2e-3)
     np.testing.assert_array_equal(found[3], found[0])
     again, computed_again = fetch(folder, store, rows)
@@ -92,10 +91,19 @@ def test_flips_of_two_policies_share_their_features(folder: Path, store: ImageSt
     assert not np.array_equal(mirrored, fetch(folder, store, rows)[0])
 
 
+def test_the_audit_gets_a_row_for_every_picture_and_a_second_run_computes_nothing(
+    folder: Path, store: ImageStore, tmp_path: Path
+) -> None:
+    computed = [write_embeddings(BACKBONE, SIZE_PX, store, tmp_path / "out", folder) for _ in range(2)]
+    assert computed == [IMAGES, 0]
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "base.npy"), fetch(folder, store, np.arange(IMAGES))[0])
+
+
 FILL = """
 import json, sys
 from pathlib import Path
 import numpy as np
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features import cache
 cache.SHARD_IMAGES = 8
