@@ -137,6 +137,26 @@ def prune_cache(keep_days: float | None, everything: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option("--input-size", type=click.IntRange(32, 1024), metavar="N", help="Count multiply-adds for N×N pixels.")
+@click.option("--weights-dir", metavar="FOLDER", help="Look here for weights first; search.weights_dir by default.")
+def backbones(as_json: bool, input_size: int | None, weights_dir: str | None) -> None:
+    """List the networks that search.backbones can name: their costs, and whether their weights are here."""
+    from dataclasses import asdict
+
+    from automl_cnn.config import load_params
+    from automl_cnn.models.listing import list_backbones, print_backbones
+
+    if weights_dir is None and Path("params.yaml").exists():
+        weights_dir = load_params().search.weights_dir
+    rows = list_backbones(weights_dir, input_size)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        print_backbones(rows)
+
+
+@main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, in the order given.")

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
+
+from automl_cnn.models.application_table import COUNTS
+from automl_cnn.models.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,23 @@ class Anatomy:
     receptive_field_px: int
     width: int
     stride_px: int
+
+
+@cache
+def anatomy_of(backbone: Backbone, input_size_px: int, *, folded: bool = False) -> Anatomy:
+    """Count a backbone of the registry.
+
+    Args:
+        backbone: of a network that is defined here, which is counted; of keras.applications, for which counts are on
+            record at its own input size, and the multiply-adds grow with the area from there.
+        input_size_px: height and width of the square input.
+        folded: without BatchNormalization; counts on record stay as they are.
+    """
+    if not backbone.keras_only:
+        return measure(backbone.build, input_size_px, folded=folded)
+    parameters, multiply_adds, field_px, stride_px = COUNTS[backbone.name]
+    scaled = round(multiply_adds * (input_size_px / backbone.input_size_px) ** 2)
+    return Anatomy(parameters, scaled, field_px, backbone.width, stride_px)
 
 
 def measure(build: Callable[..., Any], input_size_px: int, *, folded: bool = False) -> Anatomy:

@@ -9,21 +9,12 @@ from typing import Any
 from automl_cnn.models.backbone import IMAGENET, MINUS_ONE_TO_ONE, Normalization
 
 URL = "https://storage.googleapis.com/tensorflow/keras-applications"
-IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # "caffe": the mean colour of ImageNet is taken off; the networks saw BGR, see Network.trained_on_bgr
 CAFFE = Normalization(scale=(1.0, 1.0, 1.0), offset=(-123.68, -116.779, -103.939))
 TF, TORCH = MINUS_ONE_TO_ONE, IMAGENET
 # EfficientNetV2 S to L bring Rescaling(1 / 128, −1), which `include_preprocessing=False` leaves out
 ONE_128TH = Normalization(scale=(1 / 128,) * 3, offset=(-1.0,) * 3)
-# EfficientNet B4 to B7 keep their own Rescaling and Normalization; the file holds deviations where variances belong
-# (see models/efficientnet.py), so this is what makes the two together (pixels / 255 − mean) / deviation.
-BEFORE_EFFICIENTNET = Normalization(
-    scale=tuple(deviation**-0.5 for deviation in IMAGENET_DEVIATION),
-    offset=tuple(
-        255 * mean * (1 - deviation**-0.5) for mean, deviation in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -80,12 +71,6 @@ def _nasnet(size: str, size_px: int, width: int) -> Network:
     return Network(size_px, width, TF, f"{URL}/nasnet/{official}", files)
 
 
-def _efficientnet(number: int, size_px: int, width: int) -> Network:
-    stem = f"efficientnetb{number}"
-    url = f"https://storage.googleapis.com/keras-applications/{stem}_notop.h5"
-    return Network(size_px, width, BEFORE_EFFICIENTNET, url, (f"{stem}_notop.h5", f"{stem}.h5", f"{stem}*.weights.h5"))
-
-
 def _efficientnet_v2(size: str, size_px: int) -> Network:
     stem, arguments = f"efficientnetv2-{size}", {"include_preprocessing": False}
     return _network(size_px, 1280, ONE_128TH, "efficientnet_v2", stem, arguments=arguments)
@@ -110,18 +95,12 @@ TABLE: dict[str, Network] = {
     "Xception": _network(299, 2048, TF, "xception", _kernels("xception"), smallest_px=71),
     "NASNetMobile": _nasnet("mobile", 224, 1056),
     "NASNetLarge": _nasnet("large", 331, 4032),
-    **{
-        f"EfficientNetB{number}": _efficientnet(number, size_px, width)
-        for number, size_px, width in ((4, 380, 1792), (5, 456, 2048), (6, 528, 2304), (7, 600, 2560))
-    },
-    **{
-        f"EfficientNetV2{size}": _efficientnet_v2(size.lower(), px) for size, px in (("S", 384), ("M", 480), ("L", 480))
-    },
+    **{f"EfficientNetV2{size}": _efficientnet_v2(size.lower(), px) for size, px in (("S", 384), ("M", 480))},
 }
 """Class name → what is known of it, for all classes that the project does not define itself."""
 
 OWN_NAMES: dict[str, str] = {
-    **{f"EfficientNetB{number}": f"efficientnet-b{number}" for number in range(4)},
+    **{f"EfficientNetB{number}": f"efficientnet-b{number}" for number in range(8)},
     **{f"EfficientNetV2B{number}": f"efficientnetv2-b{number}" for number in range(4)},
     "MobileNet": "mobilenet-1.0",
     "MobileNetV2": "mobilenetv2-1.0",
@@ -129,3 +108,33 @@ OWN_NAMES: dict[str, str] = {
     "MobileNetV3Large": "mobilenetv3-large-1.0",
 }
 """Class name → the project's own definition of it."""
+
+COUNTS: dict[str, tuple[int, int, int, int]] = {
+    "ResNet50": (23_587_712, 3_855_925_248, 483, 32),
+    "ResNet101": (42_658_176, 7_568_146_432, 1027, 32),
+    "ResNet152": (58_370_944, 11_280_367_616, 1507, 32),
+    "ResNet50V2": (23_564_800, 3_480_207_360, 483, 32),
+    "ResNet101V2": (42_626_560, 7_192_428_544, 1027, 32),
+    "ResNet152V2": (58_331_648, 10_904_649_728, 1507, 32),
+    "DenseNet121": (7_037_504, 2_833_137_664, 2071, 32),
+    "DenseNet169": (12_642_880, 3_358_179_328, 3351, 32),
+    "DenseNet201": (18_321_984, 4_289_445_888, 3863, 32),
+    "ConvNeXtTiny": (27_820_128, 4_454_763_264, 1688, 32),
+    "ConvNeXtSmall": (49_454_688, 8_682_944_256, 3416, 32),
+    "ConvNeXtBase": (87_566_464, 15_353_705_472, 3416, 32),
+    "ConvNeXtLarge": (196_230_336, 34_359_897_600, 3416, 32),
+    "ConvNeXtXLarge": (348_147_968, 60_918_982_656, 3416, 32),
+    "VGG16": (14_714_688, 15_346_630_656, 212, 32),
+    "VGG19": (20_024_384, 19_508_428_800, 268, 32),
+    "InceptionV3": (21_802_784, 5_711_168_096, 1311, 32),
+    "InceptionResNetV2": (54_336_736, 13_154_258_016, 3039, 32),
+    "Xception": (20_861_480, 8_355_355_496, 1083, 32),
+    "NASNetMobile": (4_269_716, 562_582_816, 2407, 32),
+    "NASNetLarge": (84_916_818, 23_779_382_658, 3303, 32),
+    "EfficientNetV2S": (20_331_360, 8_364_337_152, 1487, 32),
+    "EfficientNetV2M": (53_150_388, 24_581_180_384, 2219, 32),
+}
+"""Class name → parameters, multiply-adds, receptive field and stride in pixels, as `models.anatomy` defines them.
+
+Of the network without its head at its own input size, counted from Keras (benchmarks/keras_counts.py).
+"""

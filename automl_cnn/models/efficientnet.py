@@ -1,4 +1,4 @@
-"""EfficientNet B0 to B3, written once for any Keras namespace.
+"""EfficientNet B0 to B7, written once for any Keras namespace.
 
 Layers as in keras.applications, whose padding before a stride of two equals 'same'. Its weight files hold ImageNet's
 standard deviations where a Normalization layer expects variances, and a second Rescaling by 1 / √deviation mends that
@@ -22,6 +22,10 @@ VARIANTS = {
     "efficientnet-b1": Variant(1.0, 1.1, 240),
     "efficientnet-b2": Variant(1.1, 1.2, 260),
     "efficientnet-b3": Variant(1.2, 1.4, 300),
+    "efficientnet-b4": Variant(1.4, 1.8, 380),
+    "efficientnet-b5": Variant(1.6, 2.2, 456),
+    "efficientnet-b6": Variant(1.8, 2.6, 528),
+    "efficientnet-b7": Variant(2.0, 3.1, 600),
 }
 STEM_CHANNELS, TOP_CHANNELS = 32, 1280
 SQUEEZE = 4  # squeeze-and-excitation narrows to a quarter of the block's channels before expansion
