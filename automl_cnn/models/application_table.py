@@ -95,7 +95,9 @@ TABLE: dict[str, Network] = {
     "Xception": _network(299, 2048, TF, "xception", _kernels("xception"), smallest_px=71),
     "NASNetMobile": _nasnet("mobile", 224, 1056),
     "NASNetLarge": _nasnet("large", 331, 4032),
-    **{f"EfficientNetV2{size}": _efficientnet_v2(size.lower(), px) for size, px in (("S", 384), ("M", 480))},
+    **{
+        f"EfficientNetV2{size}": _efficientnet_v2(size.lower(), px) for size, px in (("S", 384), ("M", 480), ("L", 480))
+    },
 }
 """Class name → what is known of it, for all classes that the project does not define itself."""
 
@@ -133,6 +135,7 @@ COUNTS: dict[str, tuple[int, int, int, int]] = {
     "NASNetLarge": (84_916_818, 23_779_382_658, 3303, 32),
     "EfficientNetV2S": (20_331_360, 8_364_337_152, 1487, 32),
     "EfficientNetV2M": (53_150_388, 24_581_180_384, 2219, 32),
+    "EfficientNetV2L": (117_746_848, 56_078_419_008, 3103, 32),
 }
 """Class name → parameters, multiply-adds, receptive field and stride in pixels, as `models.anatomy` defines them.
 
