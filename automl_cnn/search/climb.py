@@ -283,7 +283,7 @@ class _Climb:
         done = [r for r in self._records if r.phase == "fine_tuning" and r.score is not None and r.epochs]
         if not done:
             return 1.0
-        once_s, epoch_s = self._costs.tuning_s(done[-1].values)
+        once_s, epoch_s = self._costs.tuning_s(done[-1].values)  # its arm is known by now: nothing is probed
         return (done[-1].seconds - done[-1].features_s) / (once_s + done[-1].epochs * epoch_s)
 
     def _try(self, step: Step) -> Generator[Step, TrialRecord, TrialRecord]:

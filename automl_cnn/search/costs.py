@@ -26,10 +26,14 @@ from automl_cnn.search.space import Arm, arm_of
 from automl_cnn.search.trial import Fidelity
 from automl_cnn.search.trial_log import TrialRecord
 from automl_cnn.train.material import Material
+from automl_cnn.train.tuned import probe_candidate
 
 LATENCY_ROUNDS = 7
 FIXED_IMAGE_S, SECONDS_A_MULTIPLY_ADD = 5e-4, 1.6e-11  # of a network that no engine is made for: two cores, LiteRT
 QAT_SHARE = 0.15  # of the budget, at most, is kept for quantization-aware training; it may take more of what is left
+PROBE_FROM_S = (
+    480.0  # with a smaller budget fine-tuning is not probed: the probe would take the time of an epoch or two
+)
 AUGMENTING = 1.3  # an augmented view against the image itself
 
 
@@ -63,15 +67,19 @@ class MeasuredCosts:
             "corrections": dict(corrections),
             "paces": {},
             "missing": {},
+            "tunings": {},
         }
         if path.exists():
             self._kept = json.loads(path.read_text(encoding="utf-8"))
         self._covered: dict[str, int] = {}
+        self._tuned: set[str] = set()
 
     def told(self, record: TrialRecord) -> None:
         """Count the features that a trial needed as computed."""
         for part in _parts(record.values, record.views):
             self._covered[part] = max(self._covered.get(part, 0), record.images)
+        if record.phase == "fine_tuning":
+            self._tuned.add(arm_of(record.values).name)
 
     def features_s(self, values: Mapping[str, Any], fidelity: Fidelity) -> float:
         """Features that such a trial needs and no trial of this study has needed before."""
@@ -89,9 +97,18 @@ class MeasuredCosts:
 
     def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
         """Fine-tuning with these values: once, and for every epoch."""
-        material = self._material
+        material, arm = self._material, arm_of(values)
         images = len(material.training.rows), len(material.validation.rows)
-        return tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
+        once_s, epoch_s = tuning_seconds(self.pace(arm), *images, values["unfreeze_from_block"])
+        if self._budget_s < PROBE_FROM_S:
+            return once_s, epoch_s
+        probes = self._kept["tunings"]
+        if arm.name not in probes:
+            probes[arm.name] = self._probe(values, once_s, epoch_s)
+            write_json(self._path, self._kept)
+        once, epoch, probing_s = probes[arm.name]
+        # the clock that the climb reads does not know of the probe before the trial that follows it has ended
+        return once * once_s + (0.0 if arm.name in self._tuned else probing_s), epoch * epoch_s
 
     def reserve_s(self, values: Mapping[str, Any]) -> float:
         """The later stages, with half the steps of quantization-aware training or a part of the budget for them."""
@@ -101,6 +118,15 @@ class MeasuredCosts:
     def reserved(self, values: Mapping[str, Any]) -> Reserve:
         """The later stages in detail, if these values win."""
         return reserve(self.pace(arm_of(values)), self._work, self._kept["corrections"])
+
+    def _probe(self, values: Mapping[str, Any], once_s: float, epoch_s: float) -> list[float]:
+        """Factors on the estimates of an arm's fine-tuning from a few real steps, and what they took."""
+        started = time.perf_counter()
+        try:
+            found = probe_candidate({**values, "epochs": 1}, 0, self._material)
+        except Exception:  # noqa: BLE001  whatever stops a probe stops the fine-tuning too, whose record says what it is
+            return [1.0, 1.0, time.perf_counter() - started]
+        return [found.once_s / once_s, found.epoch_s / epoch_s, time.perf_counter() - started]
 
     @property
     def corrections(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from automl_cnn.models import pretrained
 from automl_cnn.models.registry import backbone_of
+from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, digest
 from automl_cnn.progress import Progress, silent
 from automl_cnn.train.batches import TrainingImages
 from automl_cnn.train.candidate import head_settings_of, spec_of, tuning_of
 from automl_cnn.train.checkpoint import Checkpoint
-from automl_cnn.train.finetune import FineTuned, fine_tune
+from automl_cnn.train.finetune import FineTuned, FineTuning, TuningSeconds, fine_tune, probe_seconds
 from automl_cnn.train.head import FittedHead, fit_head, merge_heads
 from automl_cnn.train.material import Material
 from automl_cnn.train.memo import Memo
@@ -60,31 +61,28 @@ def tune_candidate(values: Mapping[str, Any], views: int, material: Material, pr
         material: images, labels and settings.
         progress: told of every batch.
     """
-    start: Weights = {}
-    if backbone_of(values["backbone"]).pretrained:
-        start = _start(values, fit_candidate(values, views, material), material)
-    spec = spec_of(values, len(material.classes))
-    plan = tuning_of(values, material.params)
-    training = TrainingImages(
-        material.store, material.training.rows, material.training.labels, spec.input_size_px,
-        values["tuning_augmentation"], values["batch_size"], material.params.train.seed, material.forbidden,
-    )  # fmt: skip
-    validation = TrainingImages(
-        material.store, material.validation.rows, material.validation.labels, spec.input_size_px,
-        "none", values["batch_size"], material.params.train.seed,
-    )  # fmt: skip
-    folder = material.folder / "train"
+    work = _tuning(values, views, material)
+    folder, training = material.folder / "train", work.training
     identity = [
-        repr(spec), repr(plan), digest(start), material.store.digest, training.policy, training.batch_size,
-        training.seed, material.forbidden, material.training.digest(), material.validation.digest(), code_digest(),
+        repr(work.spec), repr(work.plan), digest(work.start), material.store.digest, training.policy,
+        training.batch_size, training.seed, material.forbidden, material.training.digest(),
+        material.validation.digest(), code_digest(),
     ]  # fmt: skip
     memo = Memo(folder / "finished", identity)
     tuned = memo.load()
     if tuned is None:
-        checkpoint = Checkpoint(folder, identity)
-        tuned = fine_tune(spec, start, plan, training, validation, material.score, checkpoint, progress)
+        tuned = fine_tune(
+            work.spec, work.start, work.plan, training, work.validation, material.score,
+            Checkpoint(folder, identity), progress,
+        )  # fmt: skip
         memo.save(tuned)
     return tuned
+
+
+def probe_candidate(values: Mapping[str, Any], views: int, material: Material) -> TuningSeconds:
+    """What `tune_candidate` would take, measured on a few steps; validation is not counted."""
+    work = _tuning(values, views, material)
+    return probe_seconds(work.spec, work.start, work.plan, work.training)
 
 
 def train_candidate(
@@ -110,6 +108,31 @@ def code_digest() -> str:
     for name in ("augment.py", "image_changes.py", "randaugment.py", "split_images.py"):
         sha.update((package / "data" / name).read_bytes())
     return sha.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """What `fine_tune` is given."""
+
+    spec: ClassifierSpec
+    start: Weights
+    plan: FineTuning
+    training: TrainingImages
+    validation: TrainingImages
+
+
+def _tuning(values: Mapping[str, Any], views: int, material: Material) -> _Tuning:
+    start: Weights = {}
+    if backbone_of(values["backbone"]).pretrained:
+        start = _start(values, fit_candidate(values, views, material), material)
+    spec, seed = spec_of(values, len(material.classes)), material.params.train.seed
+    training = TrainingImages(
+        material.store, material.training.rows, material.training.labels, spec.input_size_px,
+        values["tuning_augmentation"], values["batch_size"], seed, material.forbidden,
+    )  # fmt: skip
+    held_out = material.validation
+    validation = replace(training, rows=held_out.rows, labels=held_out.labels, policy="none")
+    return _Tuning(spec, start, tuning_of(values, material.params), training, validation)
 
 
 def _start(values: Mapping[str, Any], head: FittedHead, material: Material) -> Weights:
