@@ -20,7 +20,7 @@ APPLICATIONS = (
     "ResNet50", "ResNet50V2", "DenseNet121", "ConvNeXtTiny", "VGG16", "InceptionV3", "Xception", "NASNetMobile",
 )  # fmt: skip
 Place = Literal["weights_dir", "package", "downloaded", "from scratch", "absent"]
-WIDE = 100  # columns from which the table says what file is used, or how to get one
+WIDE = 125  # columns from which the table says what file is used, or how to get one
 
 
 @dataclass(frozen=True)
