@@ -4,10 +4,10 @@ python benchmarks/search.py growth --growth 500 1000 2000 5000 10000 20000
 
 Each size is a project without any cache, and every stage a process of its own, as DVC runs it: what is told holds
 starting Python and loading TensorFlow. Images are the clothing photographs; past the 3,781 real ones the same ones
-changed (growth_images.py). Classes past the real ten are the real ones cut by brightness, at 3,000 images that
-are a group each. Features are one view an image, for audit and search alike; trials are heads on them, each on 70 % of
-the images. The largest set then gets another thousand images and every stage runs again, with its caches: what a user
-with more photographs pays.
+changed (growth_images.py). Classes past the real ten are the real ones cut by brightness, at 3,000 images that are a
+group each. Features are one view an image, for audit and search alike; trials are heads on them, each on 70 % of the
+images. The largest set then gets another thousand images and every stage runs again, with its caches: what a user with
+more photographs pays.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from search_ours import Trials
 from search_project import REPOSITORY, make_project, run_stage
 
 SIZES = (500, 1_000, 2_000, 5_000, 10_000, 20_000)
-PIECES, PIECES_AT = (1, 2, 4, 8), 3_000
+PIECES, PIECES_AT, FEWEST_A_CLASS = (1, 2, 4, 8), 3_000, 8
 STAGES = ("ingest", "features", "audit", "split")
 TRIALS, BACKBONE, SEED, ADDED = 12, "efficientnet-lite0", 1, 1_000
 
@@ -80,14 +80,15 @@ def run(data: Path, work: Path, sizes: tuple[int, ...], size_px: int, fresh: boo
     bench = _Bench(folder / "project", images, size_px, kept)
 
     cut_at = min(PIECES_AT, max(sizes))
-    clock = _Clock(sum(sizes) + len(PIECES) * cut_at + max(sizes) + ADDED)
-    by_size = [clock.told(f"{count:,} images", count, bench.fresh(table[:count])) for count in sorted(sizes)]
-    more = clock.told("a thousand more", max(sizes) + ADDED, bench.more(table, max(sizes)))
     # every image a group of its own: of a cut class one sender may have all images, which cannot be split
     single = table[:cut_at].assign(group=table["path"])
+    cuts = [pieces for pieces in PIECES if single["label"].value_counts().min() >= pieces * FEWEST_A_CLASS]
+    clock = _Clock(sum(sizes) + len(cuts) * cut_at + max(sizes) + ADDED)
+    by_size = [clock.told(f"{count:,} images", count, bench.fresh(table[:count])) for count in sorted(sizes)]
+    more = clock.told("a thousand more", max(sizes) + ADDED, bench.more(table, max(sizes)))
     by_class = [
         clock.told(f"classes × {pieces}", cut_at, bench.fresh(cut_classes(single, images, pieces), "classes"))
-        for pieces in PIECES
+        for pieces in cuts
     ]
     result = Result(
         "search-growth",
