@@ -20,7 +20,7 @@ from automl_cnn.models.classifier import build_classifier
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, assign_weights, fold_batchnorm
 
-CLASSES, IMAGES = 5, 2
+CLASSES, IMAGES = 5, 8
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -30,14 +30,14 @@ class Reference:
 
     Attributes:
         pixels: float32 [images, size, size, 3] in 0…255.
-        features: float32 [images, width], averaged over the last map.
-        logits: float32 [images, classes] of a random linear head.
+        features: [images, width], averaged over the last map, in Keras' float type.
+        logits: float64 [images, classes] of a random linear head.
         weights: random ones of the network, under our layer names, the head's among them.
     """
 
     pixels: NDArray[np.float32]
-    features: NDArray[np.float32]
-    logits: NDArray[np.float32]
+    features: NDArray[np.floating[Any]]
+    logits: NDArray[np.float64]
     weights: Weights
 
 
@@ -65,8 +65,8 @@ def reference(backbone: Backbone, size_px: int, seed: int) -> Reference:
     else:
         weights = {ours: network.get_layer(theirs).get_weights() for ours, theirs in known.layers().items()}
     kernel, bias = rng.normal(0, 0.1, (backbone.width, CLASSES)), rng.normal(size=CLASSES)
-    weights["logits"] = [kernel.astype(np.float32), bias.astype(np.float32)]
-    return Reference(pixels, features, (features @ kernel + bias).astype(np.float32), weights)
+    weights["logits"] = [kernel, bias]
+    return Reference(pixels, features, features @ kernel + bias, weights)
 
 
 def difference(backbone: Backbone, expected: Reference, keras: Any, *, folded: bool = False) -> Difference:
