@@ -42,10 +42,11 @@ def test_an_adapted_network_takes_raw_rgb_and_gives_the_same(name: str) -> None:
     backbone = backbone_of(name)
     expected = reference(backbone, 96, seed=1)
     assert np.abs(expected.features[0] - expected.features[1]).max() > 0.1
-    assert difference(backbone, expected, keras).features <= TOLERANCE
+    scale = max(1.0, np.abs(expected.features).max())  # VGG16 normalizes nothing: its features go into the hundreds
+    assert difference(backbone, expected, keras).features <= TOLERANCE * scale
 
 
-@pytest.mark.parametrize("name", ["efficientnet-b2", "efficientnetv2-b3"])
+@pytest.mark.parametrize("name", ["efficientnet-b2", "efficientnetv2-b2"])
 def test_wider_and_deeper_variants_have_the_layers_of_keras_applications(name: str) -> None:
     backbone = BACKBONES[name]
     known = backbone.weights
@@ -53,8 +54,11 @@ def test_wider_and_deeper_variants_have_the_layers_of_keras_applications(name: s
         theirs = getattr(keras.applications, known.constructor)(weights=None, include_top=False)
         ours = build_embedder_without_values(name)
     names = known.layers()
-    shapes = {layer.name: [weight.shape for weight in layer.weights] for layer in theirs.layers if layer.weights}
-    shapes.pop("normalization", None)
+    shapes = {
+        layer.name: [weight.shape for weight in layer.weights]
+        for layer in theirs.layers
+        if layer.weights and type(layer).__name__ != "Normalization"
+    }
     assert {
         names[layer.name]: [weight.shape for weight in layer.weights] for layer in ours.layers if layer.weights
     } == shapes
