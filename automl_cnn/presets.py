@@ -11,10 +11,10 @@ from typing import Any
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "quick": {
         "search": {
-            "budget_minutes": 5.0,
-            "max_arms": 4,
+            "budget_minutes": 7.0,
+            "max_arms": 3,
             "finalists": 1,
-            "input_sizes_px": [160, 224],
+            "input_sizes_px": [160],
             "augmentations": ["none", "flip", "flips"],
             "views": 3,
         },

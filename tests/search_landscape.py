@@ -57,6 +57,9 @@ class CountedCosts:
     def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
         return 10.0, 10.0 * (10 - values["unfreeze_from_block"])
 
+    def expected_tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
+        return self.tuning_s(values)
+
     def reserve_s(self, values: Mapping[str, Any]) -> float:
         return 60.0
 

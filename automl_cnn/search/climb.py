@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from automl_cnn.search.budget import Clock
@@ -29,7 +29,9 @@ RUNGS = (400, 1600)  # images on which arms are compared before all are looked a
 WORTH_A_RUNG = 0.6  # a rung on more than this share of the images saves too little
 SCREENING_SHARE = 0.25  # of the search's time
 FEATURES_SHARE = 0.3  # of what is left then, for features of all images and of augmented views
-HEADS_SHARE = 0.35  # of what is left then, for the first round of heads
+HEADS_SHARE = 0.35  # of what is left then, for the first round of heads …
+FEWEST_HEADS_SHARE = 0.1  # … or less, down to this, where a fine-tuning would not fit afterwards
+OVERRUN = 0.1  # of the budget, for a head on all images where even the first trial leaves no time
 PATIENCE_TRIALS = 40  # heads without a gain before something else is tried
 FAILURES_IN_A_ROW = 5  # heads
 LEADERS = 3  # heads that get more views
@@ -92,6 +94,8 @@ class _Climb:
             return "networks from scratch have no features to search heads on, and no other training is due or fits"
         arms = yield from self._screen()
         if self._needed_s(plain_head(arms[0]), self._all(0)) > self._left_s():
+            if self._needed_s(plain_head(arms[0]), self._all(0)) <= self._left_s() + OVERRUN * self._clock.budget_s:
+                yield from self._try(Step("heads", plain_head(arms[0]), self._all(0)))
             seen = max(record.images for record in self._records)
             return (
                 "search.budget_minutes is too short for more: the fastest linear head is delivered, "
@@ -99,7 +103,7 @@ class _Climb:
             )
         heads = head_space(*self._affordable(arms))
         oracle = self._make_oracle(heads)
-        until_s = self._clock.now_s + HEADS_SHARE * self._left_s() if self._may_fine_tune() else math.inf
+        until_s = self._clock.now_s + self._time_of_heads(arms) if self._may_fine_tune() else math.inf
         while True:
             before = len(self._records)
             yield from self._search_heads(heads, oracle, until_s)
@@ -128,8 +132,29 @@ class _Climb:
                 break
             if scores:
                 kept = max(self._plan.finalists, math.ceil(len(scores) / 3))
-                arms = sorted(scores, key=lambda arm: -scores[arm])[:kept]
+                arms = sorted(self._tunable(scores), key=lambda arm: -scores[arm])[:kept]
         return arms[: self._plan.finalists]
+
+    def _tunable(self, arms: Iterable[Arm]) -> list[Arm]:
+        """Those that there is time to fine-tune; a small network that is beats a large one that is not. All if none."""
+        if not self._may_fine_tune():
+            return list(arms)
+        left_s = self._left_s()
+        fitting = [arm for arm in arms if self._shortest_tuning_s(arm, FEWEST_EPOCHS) <= left_s]
+        return fitting or list(arms)
+
+    def _time_of_heads(self, arms: Sequence[Arm]) -> float:
+        """Seconds of the first round of heads, so that a whole fine-tuning fits afterwards if that is possible."""
+        left_s = self._left_s()
+        tuning_s = min(self._shortest_tuning_s(arm, self._plan.epochs) for arm in arms)
+        return min(HEADS_SHARE * left_s, max(FEWEST_HEADS_SHARE * left_s, left_s - tuning_s))
+
+    def _shortest_tuning_s(self, arm: Arm, epochs: int) -> float:
+        """Fine-tuning an arm from the highest depth that is tried, with the features of all images for its head."""
+        head = plain_head(arm)
+        values = tuning_values(head, max(self._space.depths), self._rate, epochs, self._batch_size)
+        once_s, epoch_s = self._costs.expected_tuning_s(values)
+        return self._costs.features_s(head, self._all(0)) + once_s + epochs * epoch_s
 
     def _affordable(self, arms: list[Arm]) -> tuple[list[Arm], list[str]]:
         """Arms and policies whose features can be computed in their share of the time; one of each always."""

@@ -45,6 +45,9 @@ class Costs(Protocol):
     def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
         """Fine-tuning with these values: once, and for every epoch."""
 
+    def expected_tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
+        """As `tuning_s`, by the network's pace alone: no step is tried."""
+
     def reserve_s(self, values: Mapping[str, Any]) -> float:
         """The stages train, quantize and evaluate, if these values win."""
 

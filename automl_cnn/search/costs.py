@@ -30,7 +30,7 @@ from automl_cnn.train.tuned import probe_candidate
 
 LATENCY_ROUNDS = 7
 FIXED_IMAGE_S, SECONDS_A_MULTIPLY_ADD = 5e-4, 1.6e-11  # of a network that no engine is made for: two cores, LiteRT
-QAT_SHARE = 0.15  # of the budget, at most, is kept for quantization-aware training; it may take more of what is left
+QAT_SHARE = 0.2  # of the budget, at most, is kept for quantization-aware training; it may take more of what is left
 PROBE_FROM_S = (
     480.0  # with a smaller budget fine-tuning is not probed: the probe would take the time of an epoch or two
 )
@@ -97,9 +97,8 @@ class MeasuredCosts:
 
     def tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
         """Fine-tuning with these values: once, and for every epoch."""
-        material, arm = self._material, arm_of(values)
-        images = len(material.training.rows), len(material.validation.rows)
-        once_s, epoch_s = tuning_seconds(self.pace(arm), *images, values["unfreeze_from_block"])
+        arm = arm_of(values)
+        once_s, epoch_s = self.expected_tuning_s(values)
         if self._budget_s < PROBE_FROM_S:
             return once_s, epoch_s
         probes = self._kept["tunings"]
@@ -110,10 +109,15 @@ class MeasuredCosts:
         # the clock that the climb reads does not know of the probe before the trial that follows it has ended
         return once * once_s + (0.0 if arm.name in self._tuned else probing_s), epoch * epoch_s
 
+    def expected_tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
+        """As `tuning_s`, by the network's pace alone: no step is tried."""
+        images = len(self._material.training.rows), len(self._material.validation.rows)
+        return tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
+
     def reserve_s(self, values: Mapping[str, Any]) -> float:
-        """The later stages, with half the steps of quantization-aware training or a part of the budget for them."""
+        """The later stages, with all steps of quantization-aware training or a part of the budget for them."""
         reserved = self.reserved(values)
-        return reserved.total_s(0) + min(self._steps // 2 * reserved.step_s, QAT_SHARE * self._budget_s)
+        return reserved.total_s(0) + min(self._steps * reserved.step_s, QAT_SHARE * self._budget_s)
 
     def reserved(self, values: Mapping[str, Any]) -> Reserve:
         """The later stages in detail, if these values win."""

@@ -48,7 +48,7 @@ def search(
     """
     material = Material.of(params, files, folder)
     studies = folder / "search"
-    clock = Clock(60 * (params.search.budget_minutes or 5.0), started)
+    clock = Clock(60 * (params.search.budget_minutes or 7.0), started)
     steps = params.quantize.steps or 0
     work = Work(
         len(material.training.rows), len(material.validation.rows), len(split_rows(files, "test").store_rows),

@@ -6,6 +6,7 @@ The oracle stays in this process and knows nothing of models, so that a trial ca
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,7 +123,9 @@ class _QuickBayesianOracle(kt.oracles.BayesianOptimizationOracle):  # type: igno
         if len(completed) < self.num_initial_points:
             return dict(super().populate_space(trial_id))
         vectors, losses = self._vectorize_trials()
-        self.gpr.fit(vectors, losses)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a kernel's scale that reached its bound
+            self.gpr.fit(vectors, losses)
         candidates = [self._random_point() for _ in range(CANDIDATES)]
         mean, deviation = self.gpr.predict(np.array([self._vector(values) for values in candidates]), return_std=True)
         for position in np.argsort(mean - self.beta * deviation, kind="stable"):

@@ -20,7 +20,9 @@ BATCH = 256
 CHECKS = 8
 PATIENCE_CHECKS = 3
 WARMUP_SHARE = 0.05
-SMALLEST_DEVIATION = 1.0  # of the median: features that hardly vary, blown up, would drown the head in the rounding of int8
+SMALLEST_DEVIATION = (
+    1.0  # of the median: features that hardly vary, blown up, would drown the head in the rounding of int8
+)
 
 Score = Callable[[NDArray[np.int64], NDArray[np.float32]], float]
 """(labels [n], probabilities [n, classes]) → what is maximized."""
