@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from automl_cnn.search.budget import Clock
@@ -135,13 +135,19 @@ class _Climb:
                 arms = sorted(self._tunable(scores), key=lambda arm: -scores[arm])[:kept]
         return arms[: self._plan.finalists]
 
-    def _tunable(self, arms: Iterable[Arm]) -> list[Arm]:
-        """Those that there is time to fine-tune; a small network that is beats a large one that is not. All if none."""
+    def _tunable(self, arms: Collection[Arm]) -> list[Arm]:
+        """Those that there is time to fine-tune, if any: as long as planned, or shortly.
+
+        A small network that is fine-tuned beats a large one that is not.
+        """
         if not self._may_fine_tune():
             return list(arms)
         left_s = self._left_s()
-        fitting = [arm for arm in arms if self._shortest_tuning_s(arm, FEWEST_EPOCHS) <= left_s]
-        return fitting or list(arms)
+        for epochs in (self._plan.epochs, FEWEST_EPOCHS):
+            fitting = [arm for arm in arms if self._shortest_tuning_s(arm, epochs) <= left_s]
+            if fitting:
+                return fitting
+        return list(arms)
 
     def _time_of_heads(self, arms: Sequence[Arm]) -> float:
         """Seconds of the first round of heads, so that a whole fine-tuning fits afterwards if that is possible."""
