@@ -130,7 +130,7 @@ GROUPS = Table("groups", 1, ("image_id", "group", "reason"))
 JOINS = Table("joins", 1, ("image_id", "other_image_id", "source", "value"))
 SPLITS = Table("splits", 1, ("image_id", "path", "label", "group", "split", "reason"))
 LEDGER = Table("ledger", 1, ("sha256", "pixel_sha", "path", "split"))
-TRIALS = Table("trials", 1, ("trial_id", "status", "backbone", "fidelity", "score", "seconds"))
+TRIALS = Table("trials", 1, ("trial_id", "status", "backbone", "fidelity", "images", "score", "seconds"))
 PREDICTIONS = Table("predictions", 1, ("image_id", "path", "label", "predicted"))
 
 

@@ -173,6 +173,7 @@ def _write_model(files: Files, labels: list[str]) -> None:
                 "trial_id": number,
                 "status": "failed" if score is None else "completed",
                 "fidelity": "cached_features",
+                "images": 700,
                 "score": np.nan if score is None else score,
                 "accuracy": score,
                 "epochs": 12,

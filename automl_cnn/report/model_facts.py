@@ -80,11 +80,13 @@ def read_search(files: Files) -> SearchFacts:
     best = Candidate.load(files.search / "best.yaml")
     trials = read_table(files.search / "trials.parquet", TRIALS)
     done = trials[(trials["status"] == "completed") & trials["score"].notna()]
-    varied = ["backbone", *(name for name in trials.columns if name not in _BESIDE)]
+    varied = ["backbone", "images", *(name for name in trials.columns if name not in _BESIDE)]
     parameters = [name for name in varied if done[name].nunique() > 1]
-    scored = [(int(number), float(score)) for number, score in zip(done["trial_id"], done["score"], strict=True)]
+    # a score on a part of the images is not compared with one on all
+    whole = done[done["images"] == done["images"].max()]
+    scored = [(int(number), float(score)) for number, score in zip(whole["trial_id"], whole["score"], strict=True)]
     objective = _OBJECTIVES.get(best.objective, best.objective)
-    leaders = done.sort_values(["score", "trial_id"], ascending=[False, True])[:LEADERS]
+    leaders = done.sort_values(["images", "score", "trial_id"], ascending=[False, False, True])[:LEADERS]
     return SearchFacts(
         trials=len(trials),
         failed=len(trials) - len(done),

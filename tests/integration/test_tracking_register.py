@@ -82,7 +82,9 @@ def test_every_trial_is_a_child_with_the_same_keys(recorded: Recorded) -> None:
         [experiment.experiment_id], f"tags.mlflow.parentRunId = '{recorded.first.run_id}'"
     )
     assert sorted(child.info.status for child in children) == ["FAILED", "FINISHED", "FINISHED"]
-    assert {frozenset(child.data.params) for child in children} == {frozenset({"backbone", "fidelity", "dropout"})}
+    assert {frozenset(child.data.params) for child in children} == {
+        frozenset({"backbone", "fidelity", "images", "dropout"})
+    }
     assert max(child.data.metrics.get("score", 0) for child in children) == 0.9
 
 
