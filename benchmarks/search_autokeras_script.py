@@ -1,16 +1,16 @@
 """AutoKeras 3 as its documentation has it, on folders of images; every epoch's validation accuracy goes to a file.
 
-Run by search_autokeras.py with the Python of AutoKeras's own environment: nothing of this project is imported here.
+Run by search_autokeras.py with the Python of AutoKeras's own environment; of this project it has search_recorder alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import time
 from pathlib import Path
 from typing import Any
+
+from search_recorder import recorder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 BATCH = 32
@@ -37,7 +37,7 @@ def search(folder: Path, work: Path, events: Path, size_px: int, epochs: int, se
     )
     classifier.fit(
         images, labels, validation_data=_arrays(keras, folder / "validation", size_px), epochs=epochs, batch_size=BATCH,
-        verbose=2, callbacks=[_recorder(keras, events)],
+        verbose=2, callbacks=[recorder(keras, events)],
     )  # fmt: skip
 
 
@@ -56,25 +56,6 @@ def _arrays(keras: Any, folder: Path, size_px: int) -> tuple[Any, Any]:
     pairs = [(np.asarray(pixels).round().astype(np.uint8), int(label)) for pixels, label in dataset]
     order = np.random.default_rng(1).permutation(len(pairs))  # class by class they would come otherwise
     return np.stack([pairs[i][0] for i in order]), np.array([pairs[i][1] for i in order], np.int64)
-
-
-def _recorder(keras: Any, events: Path) -> Any:
-    """A callback that writes an epoch's validation accuracy; it is copied for every trial."""
-    counted = {"trials": 0}
-
-    class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs: Any = None) -> None:
-            counted["trials"] += 1
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            event = {
-                "time": time.time(), "accuracy": float(logs["val_accuracy"]), "trial": counted["trials"],
-                "epoch": epoch + 1,
-            }  # fmt: skip
-            with events.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
-
-    return Recorder()
 
 
 def main() -> None:

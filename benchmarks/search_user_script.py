@@ -9,11 +9,11 @@ gain; no XLA, which Keras takes by itself and with which this network runs sever
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import time
 from pathlib import Path
 from typing import Any
+
+from search_recorder import recorder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 BATCH, PATIENCE = 32, 3
@@ -80,7 +80,7 @@ def search(
     tuner._configure_tensorboard_dir = lambda *_: None
     tuner.search(
         training, validation_data=validation, epochs=epochs, verbose=2,
-        callbacks=[keras.callbacks.EarlyStopping("val_accuracy", patience=PATIENCE), _recorder(keras, events)],
+        callbacks=[keras.callbacks.EarlyStopping("val_accuracy", patience=PATIENCE), recorder(keras, events)],
     )  # fmt: skip
 
 
@@ -90,25 +90,6 @@ def _dataset(keras: Any, folder: Path, size_px: int) -> Any:
         folder, label_mode="categorical", batch_size=None, image_size=(size_px, size_px), shuffle=False,
         pad_to_aspect_ratio=True,
     )  # fmt: skip
-
-
-def _recorder(keras: Any, events: Path) -> Any:
-    """A callback that writes an epoch's validation accuracy; keras-tuner copies it for every trial."""
-    counted = {"trials": 0}
-
-    class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_begin(self, logs: Any = None) -> None:
-            counted["trials"] += 1
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            event = {
-                "time": time.time(), "accuracy": float(logs["val_accuracy"]), "trial": counted["trials"],
-                "epoch": epoch + 1,
-            }  # fmt: skip
-            with events.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event) + "\n")
-
-    return Recorder()
 
 
 def main() -> None:

@@ -59,14 +59,19 @@ def build(keras: Any, inputs: Any, variant: Variant, *, folded: bool = False) ->
     make = Layers(keras, folded)
     x = make.conv(inputs, round_channels(STEM_CHANNELS * variant.width), 3, 2, "stem", activation="swish")
     for block in blocks(variant):
-        excite = partial(
-            make.squeeze_excite, squeezed=block.channels_in // SQUEEZE, name=f"{block.name}_se", activation="swish"
-        )
-        x = make.inverted_residual(
-            x, block.name, expanded=block.channels_in * block.expansion, kernel=block.kernel, stride=block.stride,
-            channels=block.channels_out, activation="swish", excite=excite,
-        )  # fmt: skip
+        x = inverted_residual(make, x, block)
     return make.conv(x, _top_channels(variant), 1, 1, "top", activation="swish")
+
+
+def inverted_residual(make: Layers, x: Any, block: Block) -> Any:
+    """A block with squeeze-and-excitation and swish, as EfficientNetV2 has it too."""
+    excite = partial(
+        make.squeeze_excite, squeezed=block.channels_in // SQUEEZE, name=f"{block.name}_se", activation="swish"
+    )
+    return make.inverted_residual(
+        x, block.name, expanded=block.channels_in * block.expansion, kernel=block.kernel, stride=block.stride,
+        channels=block.channels_out, activation="swish", excite=excite,
+    )  # fmt: skip
 
 
 def application_layers(variant: Variant) -> dict[str, str]:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from automl_cnn.models.backbone import IMAGENET, Application, Backbone
+from automl_cnn.models.efficientnet import inverted_residual
 from automl_cnn.models.efficientnet_lite import Block, Variant
 from automl_cnn.models.layers import Layers
 
@@ -22,7 +23,6 @@ VARIANTS = {
     "efficientnetv2-b3": Variant(1.2, 1.4, 300),
 }
 STEM_CHANNELS, TOP_CHANNELS = 32, 1280
-SQUEEZE = 4  # squeeze-and-excitation narrows to a quarter of the block's channels before expansion
 WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/efficientnet_v2/"
 
 
@@ -75,7 +75,7 @@ def build(keras: Any, inputs: Any, variant: Variant, *, folded: bool = False) ->
     make = Layers(keras, folded)
     x = make.conv(inputs, _scaled(STEM_CHANNELS, variant), 3, 2, "stem", activation="swish")
     for block, fused in blocks(variant):
-        x = _fused(make, x, block) if fused else _inverted(make, x, block)
+        x = _fused(make, x, block) if fused else inverted_residual(make, x, block)
     return make.conv(x, _scaled(TOP_CHANNELS, variant), 1, 1, "top", activation="swish")
 
 
@@ -102,16 +102,6 @@ def _fused(make: Layers, x: Any, block: Block) -> Any:
         x = make.conv(x, block.channels_out, 1, 1, project, activation=None)
     same_shape = block.stride == 1 and block.channels_in == block.channels_out
     return make.add(x, shortcut, block.name) if same_shape else x
-
-
-def _inverted(make: Layers, x: Any, block: Block) -> Any:
-    excite = partial(
-        make.squeeze_excite, squeezed=block.channels_in // SQUEEZE, name=f"{block.name}_se", activation="swish"
-    )
-    return make.inverted_residual(
-        x, block.name, expanded=block.channels_in * block.expansion, kernel=block.kernel, stride=block.stride,
-        channels=block.channels_out, activation="swish", excite=excite,
-    )  # fmt: skip
 
 
 def _scaled(channels: int, variant: Variant) -> int:

@@ -31,9 +31,7 @@ from automl_cnn.train.tuned import probe_candidate
 LATENCY_ROUNDS = 7
 FIXED_IMAGE_S, SECONDS_A_MULTIPLY_ADD = 5e-4, 1.6e-11  # of a network that no engine is made for: two cores, LiteRT
 QAT_SHARE = 0.2  # of the budget, at most, is kept for quantization-aware training; it may take more of what is left
-PROBE_FROM_S = (
-    480.0  # with a smaller budget fine-tuning is not probed: the probe would take the time of an epoch or two
-)
+PROBE_FROM_S = 480.0  # with a smaller budget fine-tuning is not probed: that would take the time of an epoch or two
 AUGMENTING = 1.3  # an augmented view against the image itself
 
 
