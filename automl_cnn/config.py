@@ -149,6 +149,7 @@ class TrainParams(Section):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.8
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    distillation: Annotated[float, Field(ge=0, le=1)] | None = None
     batch_size: Count = 32
     patience: Count = 4
     seed: Seed = 1

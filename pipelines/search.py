@@ -12,13 +12,14 @@ def main(stage: Stage) -> None:
     import_quietly("keras")
     from automl_cnn.search.results import write_results
     from automl_cnn.search.run import search
+    from automl_cnn.search.space import NESTED
 
     import_s = time.perf_counter() - started
     outcome = search(stage.params, stage.files, stage.cache, import_s, started, stage.progress)
     write_results(stage.files.search, outcome)
     best, score = outcome.best, outcome.best.score
     print(f"{len(outcome.records)} trials; best {best.objective} on validation {score:.4f} (trial {best.trial_id})")
-    print("  " + ", ".join(f"{name} {value}" for name, value in best.values.items() if name != "members"))
+    print("  " + ", ".join(f"{name} {value}" for name, value in best.values.items() if name not in NESTED))
     for line in outcome.lines:
         print(f"  {line}")
     promised = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in outcome.budget["promised"].items())

@@ -5,7 +5,8 @@
 2. Heads: an oracle tries heads and augmentation policies on the arms that are left, about a second each.
 3. More views: the best are fitted again with more augmented views of every image.
 4. Ensembles: the best heads on one arm, merged into one.
-5. Fine-tuning: of the few that deserve it, from several depths, and longer as long as that gains.
+5. Fine-tuning: of the few that deserve it, from several depths, with the best so far as teacher (Hinton et al. 2015;
+   Furlanello et al. 2018 where it teaches itself), and longer as long as that gains.
 6. From 2 again, until time or trials are used up.
 
 A climb is a generator: it yields steps, is sent what came of them, and returns the sentence that says why it ended. All
@@ -21,7 +22,16 @@ from typing import Any
 
 from automl_cnn.search.budget import Clock
 from automl_cnn.search.climb_terms import ClimbPlan, Costs, Oracle
-from automl_cnn.search.space import Arm, SearchSpace, Space, arm_of, head_space, plain_head, tuning_values
+from automl_cnn.search.space import (
+    Arm,
+    SearchSpace,
+    Space,
+    arm_of,
+    head_space,
+    plain_head,
+    taught_values,
+    tuning_values,
+)
 from automl_cnn.search.trial import CACHED_FEATURES, FINE_TUNING, MORE_VIEWS, Fidelity
 from automl_cnn.search.trial_log import Step, TrialRecord, best_of
 
@@ -38,6 +48,7 @@ LEADERS = 3  # heads that get more views
 ENSEMBLES = (3, 5)  # heads that are merged
 DESERVING = 0.05  # an arm whose best head scores this much less than the best of all is not fine-tuned
 FEWEST_EPOCHS = 3  # a shorter fine-tuning is not begun
+TEACHER_AFTER = 2  # fine-tunings: the best of them is worth listening to
 FROM_SCRATCH = 4  # times the epochs of a fine-tuning, at twice the rate
 RETRIES = 2  # of a fine-tuning that failed: out of memory with half the batch, diverged at a third of the rate
 SAFETY = 1.2  # a trial may take this much longer than the slowest of the last five
@@ -261,6 +272,7 @@ class _Climb:
         """Fine-tunings that were not tried and fit into the time, the most promising first."""
         tried = {_tuning_key(record.values) for record in self._records if record.phase == "fine_tuning"}
         yield from self._whole_networks(tried)
+        yield from self._taught(tried)
         for head, depth, policy in self._deserving():
             values = {
                 **tuning_values(head.values, depth, self._rate, 0, self._batch_size),
@@ -287,6 +299,25 @@ class _Climb:
                 epochs = max(1, epochs)
             if _tuning_key(values) not in tried and epochs >= (FEWEST_EPOCHS if self._space.arms else 1):
                 yield Step("fine_tuning", {**values, "epochs": epochs}, Fidelity(FINE_TUNING, self._plan.images, 0))
+
+    def _taught(self, tried: set[tuple[Any, ...]]) -> Iterator[Step]:
+        """The best network as teacher of the best of each arm that costs no more, itself included."""
+        untaught = [record for record in self._ranked(FINE_TUNING) if "teacher" not in record.values]
+        if not self._plan.distillation or len(untaught) < TEACHER_AFTER:
+            return
+        best = untaught[0]
+        dearest_s = self._epoch_s(best)
+        students: dict[Arm, TrialRecord] = {}
+        for record in untaught:
+            students.setdefault(arm_of(record.values), record)
+        for student in students.values():
+            values = taught_values(student.values, best.values, best.views, self._plan.distillation)
+            fits = self._epochs_that_fit(values) >= values["epochs"]
+            if _tuning_key(values) not in tried and self._epoch_s(student) <= dearest_s and fits:
+                yield Step("fine_tuning", values, Fidelity(FINE_TUNING, student.images, student.views))
+
+    def _epoch_s(self, record: TrialRecord) -> float:
+        return self._costs.expected_tuning_s({**record.values, "unfreeze_from_block": 1})[1]
 
     def _deserving(self) -> list[tuple[TrialRecord, int, str]]:
         """(head to start from, depth, policy) of the arms that come near the best; the first of each come first."""
@@ -383,4 +414,5 @@ class _Climb:
 
 
 def _tuning_key(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (arm_of(values), values["unfreeze_from_block"], values["tuning_augmentation"])
+    teacher = _tuning_key(values["teacher"]) if "teacher" in values else None
+    return (arm_of(values), values["unfreeze_from_block"], values["tuning_augmentation"], teacher)

@@ -22,6 +22,7 @@ class ClimbPlan:
         finalists: arms on which heads are searched.
         views: augmented views of every image at the fidelity more_views.
         batch_size: images a step of fine-tuning.
+        distillation: share of the loss that comes from a teacher, the best network so far; 0: no network has one.
     """
 
     images: int
@@ -31,6 +32,7 @@ class ClimbPlan:
     finalists: int
     views: int
     batch_size: int
+    distillation: float = 0.0
 
 
 class Costs(Protocol):

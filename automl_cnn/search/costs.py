@@ -110,7 +110,10 @@ class MeasuredCosts:
     def expected_tuning_s(self, values: Mapping[str, Any]) -> tuple[float, float]:
         """As `tuning_s`, by the network's pace alone: no step is tried."""
         images = len(self._material.training.rows), len(self._material.validation.rows)
-        return tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
+        once_s, epoch_s = tuning_seconds(self.pace(arm_of(values)), *images, values["unfreeze_from_block"])
+        if "teacher" in values:  # asked about every view that it has not seen; with few different ones that ends early
+            epoch_s += images[0] * self.pace(arm_of(values["teacher"])).image_s
+        return once_s, epoch_s
 
     def reserve_s(self, values: Mapping[str, Any]) -> float:
         """The later stages, with all steps of quantization-aware training or a part of the budget for them."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from automl_cnn.artifacts import TRIALS, replacing_folder, write_json, write_table
 from automl_cnn.search.frontier import COLUMNS
+from automl_cnn.search.space import NESTED, arm_of
 from automl_cnn.search.trial_log import TrialRecord
 from automl_cnn.train.candidate import Candidate
 
@@ -63,8 +64,9 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
             "epochs": record.epochs,
             "seconds": round(record.seconds, 3),
             "message": record.message,
-            **{name: value for name, value in record.values.items() if name not in ("members", "epochs")},
+            **{name: value for name, value in record.values.items() if name not in NESTED and name != "epochs"},
             "heads": len(record.values.get("members", [0])),
+            "teacher": arm_of(record.values["teacher"]).name if "teacher" in record.values else None,
         }
         for record in records
     ]

@@ -103,7 +103,7 @@ def _plan(params: Params, images: int) -> ClimbPlan:
     search, train = params.search, params.train
     return ClimbPlan(
         images, search.max_trials, search.max_fine_tunings, train.epochs or 8, search.finalists or 1, search.views or 3,
-        train.batch_size,
+        train.batch_size, train.distillation or 0.0,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What the search chooses between: arms, which cost a pass over all images each, and heads, which cost a second.
 
 A trial's values are one flat dictionary. Those of a head are always there; those of fine-tuning (`tuning_values`) only
-where the network was fine-tuned; `members` only where several heads on one backbone were merged.
+where the network was fine-tuned; `members` only where several heads on one backbone were merged; `teacher` only where
+another trained network was listened to.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("adamw", "sgd")
 CLASS_WEIGHTS = ("none", "balanced")
 WEIGHT_DECAY = (1e-4, 1e-1)
+NESTED = ("members", "teacher")  # values that hold values of other trials
 LEARNING_RATE = (5e-4, 1e-2)  # of AdamW; SGD takes train.candidate.SGD_RATE times as much
 
 
@@ -155,3 +157,15 @@ def tuning_values(head: Mapping[str, Any], depth: int, rate: float, epochs: int,
     """Values of a fine-tuning that starts from a head."""
     tuned = {"unfreeze_from_block": depth, "fine_tuning_rate": rate, "epochs": epochs, "batch_size": batch_size}
     return {**head, **tuned}
+
+
+def taught_values(student: Mapping[str, Any], teacher: Mapping[str, Any], views: int, share: float) -> dict[str, Any]:
+    """Values of a fine-tuning that listens to a network that was fine-tuned before.
+
+    Args:
+        student: values of the fine-tuning as it would be without a teacher.
+        teacher: values of the teacher's fine-tuning.
+        views: on which the teacher's head was fitted.
+        share: of the loss that comes from the teacher, above 0 to 1.
+    """
+    return {**student, "teacher": dict(teacher), "teacher_views": views, "distillation": share}

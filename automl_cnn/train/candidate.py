@@ -114,8 +114,12 @@ def tuning_of(values: Mapping[str, Any], params: Params) -> FineTuning:
         optimizer=train.optimizer,
         ema=train.ema,
         accumulate=max(1, train.batch_size // values["batch_size"]),
+        distillation_weight=values.get("distillation", 0.0),
         from_scratch=not backbone_of(values["backbone"]).pretrained,
     )
 
 
-_NOT_OF_THE_HEAD = ("unfreeze_from_block", "fine_tuning_rate", "epochs", "batch_size", "tuning_augmentation", "members")
+_NOT_OF_THE_HEAD = (
+    "unfreeze_from_block", "fine_tuning_rate", "epochs", "batch_size", "tuning_augmentation", "members", "teacher",
+    "teacher_views", "distillation",
+)  # fmt: skip

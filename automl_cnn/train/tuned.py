@@ -18,6 +18,7 @@ from automl_cnn.progress import Progress, silent
 from automl_cnn.train.batches import TrainingImages
 from automl_cnn.train.candidate import head_settings_of, spec_of, tuning_of
 from automl_cnn.train.checkpoint import Checkpoint
+from automl_cnn.train.distill import teacher_of
 from automl_cnn.train.finetune import FineTuned, FineTuning, TuningSeconds, fine_tune, probe_seconds
 from automl_cnn.train.head import FittedHead, fit_head, merge_heads
 from automl_cnn.train.material import Material
@@ -53,7 +54,8 @@ def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> 
 def tune_candidate(values: Mapping[str, Any], views: int, material: Material, progress: Progress = silent) -> FineTuned:
     """Fine-tune the network that the values describe, from their fitted head; what was finished once is read.
 
-    A network without pretrained weights is trained as a whole, from random ones.
+    A network without pretrained weights is trained as a whole, from random ones. Where the values name a teacher, that
+    one is trained first, or read if it was trained before.
 
     Args:
         values: of the head and of fine-tuning.
@@ -68,12 +70,15 @@ def tune_candidate(values: Mapping[str, Any], views: int, material: Material, pr
         training.batch_size, training.seed, material.forbidden, material.training.digest(),
         material.validation.digest(), code_digest(),
     ]  # fmt: skip
+    taught_by = _teacher(values, material, progress)
+    if taught_by is not None:
+        identity.append(digest(taught_by[1]))
     memo = Memo(folder / "finished", identity)
     tuned = memo.load()
     if tuned is None:
         tuned = fine_tune(
             work.spec, work.start, work.plan, training, work.validation, material.score,
-            Checkpoint(folder, identity), progress,
+            Checkpoint(folder, identity), progress, teacher_of(*taught_by) if taught_by else None,
         )  # fmt: skip
         memo.save(tuned)
     return tuned
@@ -133,6 +138,16 @@ def _tuning(values: Mapping[str, Any], views: int, material: Material) -> _Tunin
     held_out = material.validation
     validation = replace(training, rows=held_out.rows, labels=held_out.labels, policy="none")
     return _Tuning(spec, start, tuning_of(values, material.params), training, validation)
+
+
+def _teacher(
+    values: Mapping[str, Any], material: Material, progress: Progress
+) -> tuple[ClassifierSpec, Weights] | None:
+    """Network and weights of the teacher that the values name."""
+    if "teacher" not in values:
+        return None
+    tuned = tune_candidate(values["teacher"], values["teacher_views"], material, progress)
+    return spec_of(values["teacher"], len(material.classes)), tuned.weights
 
 
 def _start(values: Mapping[str, Any], head: FittedHead, material: Material) -> Weights:

@@ -108,6 +108,28 @@ def test_a_budget_too_short_for_anything_still_gives_the_fastest_linear_head_and
     assert "fastest linear head" in end.reason
 
 
+def test_a_budget_that_misses_a_head_on_all_images_by_a_tenth_is_overrun_for_it(tmp_path: Path) -> None:
+    end, clock = run(tmp_path / "log.jsonl", budget_s=100.0)
+    assert [record.images for record in end.records] == [400, PLAN.images]
+    assert 100.0 < clock.at_s + 60.0 <= 110.0
+    assert f"{PLAN.images:,} of {PLAN.images:,} images" in end.reason
+
+
+def test_the_best_network_teaches_each_that_costs_no_more_once(tmp_path: Path) -> None:
+    teaching = replace(PLAN, max_fine_tunings=12, distillation=0.5)
+    tuned = [r for r in run(tmp_path / "log.jsonl", plan=teaching)[0].records if r.phase == "fine_tuning"]
+    taught = [record for record in tuned if "teacher" in record.values]
+    assert taught
+    for record in taught:
+        before = [r for r in tuned if r.trial_id < record.trial_id and "teacher" not in r.values]
+        assert len(before) >= 2
+        assert record.values["teacher"] == best_of(before).values
+        assert record.values["distillation"] == 0.5
+        student = {n: v for n, v in record.values.items() if n not in ("teacher", "teacher_views", "distillation")}
+        assert student in [r.values for r in before]
+    assert len({repr(record.values) for record in taught}) == len(taught)
+
+
 def test_a_failed_or_diverged_trial_does_not_end_the_search(tmp_path: Path) -> None:
     def sometimes(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
         if values["dropout"] == 0.4:
