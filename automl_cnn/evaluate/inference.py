@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.data.decode import shrink
 from automl_cnn.data.decode_pool import available_cpus
+from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError
-from automl_cnn.litert import LiteModel
+from automl_cnn.litert import LiteCopies
 from automl_cnn.progress import Progress, silent
 
 READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
@@ -39,7 +39,7 @@ def predict_rows(
     Raises:
         ModelFileError: the file is missing, damaged, or of another input or output shape.
     """
-    interpreter = LiteModel(model, threads=available_cpus())
+    interpreter = LiteCopies(model, threads=available_cpus())
     expected = (1, input_size_px, input_size_px, 3)
     if interpreter.input_shape != expected or interpreter.input_dtype != np.uint8:
         raise ModelFileError(
@@ -48,17 +48,16 @@ def predict_rows(
             received=f"{interpreter.input_dtype} {interpreter.input_shape}",
             action="Run the quantize stage again.",
         )
+    if interpreter.output_shape != (1, n_classes):
+        raise ModelFileError(
+            str(model),
+            expected=f"{n_classes} probabilities, one a line of labels.txt",
+            received=f"an output of shape {interpreter.output_shape}",
+            action="Run the quantize stage again.",
+        )
     probabilities = np.empty((len(rows), n_classes), dtype=np.float32)
     for start in range(0, len(rows), READ_AT_ONCE):
-        for i, pixels in enumerate(store.read(rows[start : start + READ_AT_ONCE]), start):
-            given = interpreter.run(shrink(pixels, input_size_px)[None]).ravel()
-            if given.size != n_classes:
-                raise ModelFileError(
-                    str(model),
-                    expected=f"{n_classes} probabilities, one a line of labels.txt",
-                    received=f"{given.size}",
-                    action="Run the quantize stage again.",
-                )
-            probabilities[i] = given
+        images = load_images(store, rows[start : start + READ_AT_ONCE], input_size_px)
+        probabilities[start : start + READ_AT_ONCE] = interpreter.run_each(images)
         progress(f"test images through {model.name}", min(start + READ_AT_ONCE, len(rows)), len(rows))
     return probabilities

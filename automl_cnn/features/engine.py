@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from automl_cnn.artifacts import replacing
 from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.features.engine_key import engine_key
-from automl_cnn.litert import LiteModel
+from automl_cnn.litert import MOST_COPIES, LiteModel
 from automl_cnn.models.spec import Pooling
 from automl_cnn.quiet import import_quietly, native_messages_dropped
 
 BATCH = 8
 GPU_BATCH = 64
-MOST_LANES = 4  # each has its own copy of the weights
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd")  # NVIDIA's driver, AMD's
 
 
@@ -140,7 +139,7 @@ def open_engine(
     if gpu_present():
         return KerasEngine(pretrained_embedder(backbone, input_size_px, weights_dir, pooling, download))
     path, _ = build_engine(backbone, input_size_px, cache, weights_dir, pooling, download)
-    return FeatureEngine(path, lanes=min(available_cpus(), MOST_LANES))
+    return FeatureEngine(path, lanes=min(available_cpus(), MOST_COPIES))
 
 
 def gpu_present() -> bool:

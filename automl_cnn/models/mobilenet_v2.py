@@ -89,7 +89,6 @@ def _backbone(alpha: float) -> Backbone:
             f"{URL}/{official}_224_no_top.h5",
             application_layers,
         ),
-        quantizes=True,
     )
 
 

@@ -65,6 +65,6 @@ def smallnet(keras: Any, inputs: Any, *, folded: bool = False) -> Any:
 
 
 BACKBONES = (
-    Backbone("lenet5", "from scratch", 64, 84, MINUS_ONE_TO_ONE, build=lenet5, quantizes=True),
-    Backbone("smallnet", "from scratch", 96, SMALLNET_TOP, MINUS_ONE_TO_ONE, build=smallnet, quantizes=True),
+    Backbone("lenet5", "from scratch", 64, 84, MINUS_ONE_TO_ONE, build=lenet5),
+    Backbone("smallnet", "from scratch", 96, SMALLNET_TOP, MINUS_ONE_TO_ONE, build=smallnet),
 )

@@ -23,7 +23,7 @@ from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges
 from automl_cnn.quantize.gate import FLOAT16, FLOAT32, PTQ_INT8, QAT_INT8, Rung, judge
 from automl_cnn.quantize.images import LabelledImages, StoredImages
-from automl_cnn.quantize.ladder import load, measure, run_all, validation_rank
+from automl_cnn.quantize.ladder import measure, run_all, validation_rank
 from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
 
@@ -170,7 +170,7 @@ def _train_int8(
     targets = np.zeros((len(training.labels), twin.output_shape[-1]), np.float32)
     # Asked once and through LiteRT: three times as fast as Keras, and only for images that training will see.
     seen = np.unique(batches).tolist()
-    answers = run_all(load(teacher), training.images, seen, "asking the float network", progress)
+    answers = run_all(teacher, training.images, seen, "asking the float network", progress)
     targets[seen] = mix_targets(answers, training.labels[seen])
     steps = train_simulated(simulated, training.images, targets, batches, settings.learning_rate, progress)
     # Late checkpoints differ by the rounding of a few weights, which on a small validation set is worth a few images.

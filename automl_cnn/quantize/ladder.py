@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses
-from automl_cnn.litert import LiteModel
+from automl_cnn.litert import LiteCopies, LiteModel
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.gate import Rung, paired_drop
 from automl_cnn.quantize.images import Images, LabelledImages
@@ -38,8 +38,8 @@ def measure(
     Raises:
         ModelFileError: the file cannot be run.
     """
-    model, labels = load(path), validation.labels
-    probabilities = run_all(model, validation.images, range(len(labels)), f"measuring {path.stem}", progress)
+    model, labels = LiteModel(path), validation.labels
+    probabilities = run_all(path, validation.images, range(len(labels)), f"measuring {path.stem}", progress)
     answers = probabilities.argmax(axis=1)
     expected = answers if reference is None else reference.argmax(axis=1)
     rung = Rung(
@@ -60,22 +60,18 @@ def measure(
 def validation_rank(content: bytes, validation: LabelledImages, progress: Progress = silent) -> tuple[float, float]:
     """What the gate looks at, the better file has the greater: validation accuracy, then minus the log loss."""
     labels = validation.labels
-    probabilities = run_all(load(content), validation.images, range(len(labels)), "measuring a checkpoint", progress)
+    probabilities = run_all(content, validation.images, range(len(labels)), "measuring a checkpoint", progress)
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels))
     return accuracy, -float(label_losses(labels, probabilities).mean())
 
 
-def load(source: Path | bytes) -> LiteModel:
-    """A .tflite file on all cores."""
-    return LiteModel(source, threads=available_cpus())
-
-
 def run_all(
-    model: LiteModel, images: Images, rows: Sequence[int], label: str, progress: Progress = silent
+    source: Path | bytes, images: Images, rows: Sequence[int], label: str, progress: Progress = silent
 ) -> NDArray[np.float32]:
-    """Probabilities of many images, one at a time: float32 [len(rows), classes]."""
-    answers = []
+    """Probabilities that a .tflite file gives many images, on all cores: float32 [len(rows), classes]."""
+    model, answers = LiteCopies(source, available_cpus()), []
     for start in range(0, len(rows), READ_AT_ONCE):
-        answers += [model.run(image[None]) for image in images[np.asarray(rows[start : start + READ_AT_ONCE])]]
-        progress(label, len(answers), len(rows))
+        part = np.asarray(rows[start : start + READ_AT_ONCE])
+        answers.append(model.run_each(images[part]))
+        progress(label, start + len(part), len(rows))
     return np.concatenate(answers)

@@ -31,7 +31,9 @@ from automl_cnn.quantize.calibrate import INPUT_RANGE, Ranges
 from automl_cnn.quantize.qat import WRAPPER_PREFIX
 
 KERNELS = {"Conv2D": "kernel", "DepthwiseConv2D": "depthwise_kernel", "Dense": "kernel"}
-QUANTIZED_OUTPUTS = ("ReLU", "Add", "GlobalAveragePooling2D")
+QUANTIZED_OUTPUTS = ("ReLU", "Add", "Multiply", "Activation", "GlobalAveragePooling2D")
+FUSING = (*KERNELS, "Add", "WithConstant")  # a ReLU behind one of these becomes part of it, and rounds for both
+SIGMOID_RANGE = (0.0, 255 / 256)  # the only one that LiteRT's int8 sigmoid knows: steps of 1/256 from 0
 
 
 def simulate_int8(twin: Any, ranges: Ranges) -> Any:
@@ -163,9 +165,15 @@ class _Registry(QuantizeRegistry):  # type: ignore[misc]
         kind = type(layer).__name__
         kernel = KERNELS.get(kind)
         axis = {"Conv2D": -1, "DepthwiseConv2D": -2}.get(kind)
-        rounds = (kernel is not None and not _feeds_relu(layer)) or kind in QUANTIZED_OUTPUTS
-        return LayerConfig(kernel, axis, self.ranges[layer.name] if rounds else None)
+        rounds = kind in (*FUSING, *QUANTIZED_OUTPUTS) and not (kind in FUSING and _feeds_relu(layer))
+        output = SIGMOID_RANGE if _is_sigmoid(layer) else self.ranges[layer.name]
+        return LayerConfig(kernel, axis, output if rounds else None)
+
+
+def _is_sigmoid(layer: Any) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "") == "sigmoid"
 
 
 def _feeds_relu(layer: Any) -> bool:
-    return any(isinstance(node.outbound_layer, tf_keras.layers.ReLU) for node in layer.outbound_nodes)
+    nodes = layer.outbound_nodes
+    return len(nodes) == 1 and isinstance(nodes[0].outbound_layer, tf_keras.layers.ReLU)

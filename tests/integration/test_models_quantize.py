@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 SIZE_PX = 33  # odd, so that both paddings of MobileNet V1 are there
 
 
-@pytest.mark.parametrize("name", ["mobilenet-0.25", "mobilenetv2-0.35"])
-def test_a_mobilenet_becomes_an_int8_file_that_computes_as_simulated(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["mobilenet-0.25", "mobilenetv3-small-0.75", "efficientnetv2-b0"])
+def test_a_network_becomes_an_int8_file_that_computes_as_simulated(name: str, tmp_path: Path) -> None:
     assert BACKBONES[name].quantizes
     keras.utils.set_random_seed(1)
     spec = ClassifierSpec(name, SIZE_PX, 3)
@@ -48,6 +48,7 @@ def test_a_mobilenet_becomes_an_int8_file_that_computes_as_simulated(name: str, 
     path.write_bytes(export_qat_int8(simulated))
     file = LiteModel(path)
     assert "float32" not in file.tensor_dtypes()
+    assert file.partitions() == 1
     expected = np.asarray(simulated(images.astype(np.float32), training=False))
     int8 = np.concatenate([file.run(image[None]) for image in images])
     assert np.abs(int8 - expected).mean() <= 0.01
