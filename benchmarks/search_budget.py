@@ -23,11 +23,10 @@ from typing import Any
 
 from harness import Result, Target
 from search_course import source_digest
-from search_project import REPOSITORY, environment, make_project
+from search_project import REPOSITORY, environment, make_project, preset_of
 from search_sets import ImageSet
 
 MINUTES = (3.0, 10.0, 30.0)
-PRESETS = {"quick": 7.0, "balanced": 20.0, "best": float("inf")}  # up to how many minutes
 COVERED, AFTER = ("search", "train", "quantize", "evaluate"), "report"
 TOLERANCE = 0.10
 
@@ -100,7 +99,7 @@ def _kept(images: ImageSet, folder: Path, minutes: float, fresh: bool) -> Kept:
 
 
 def _measure(images: ImageSet, minutes: float) -> Kept:
-    preset = next(name for name, most in PRESETS.items() if minutes <= most)
+    preset = preset_of(minutes)
     with tempfile.TemporaryDirectory(prefix="automl-cnn-budget-") as temporary:
         project = Path(temporary) / "project"
         make_project(

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from search_project import make_project, run_stage
+from search_project import make_project, preset_of, run_stage
 from search_sets import ImageSet
 
 from automl_cnn.artifacts import MANIFEST, SPLITS, Files, read_table, write_table
@@ -39,7 +39,7 @@ def prepare(
         {
             "data.root": images.root.resolve(), "data.labels": LISTED, "data.working_size_px": size_px,
             "audit.input_size_px": size_px, "search.backbones": [backbone], "search.input_sizes_px": [size_px],
-            "search.objective": "accuracy", "search.budget_minutes": minutes, "search.seed": seed,
+            "search.preset": preset_of(minutes), "search.objective": "accuracy", "search.budget_minutes": minutes, "search.seed": seed,
             "train.epochs": epochs, "train.seed": seed, "quantize.steps": 0,
         },
     )  # fmt: skip

@@ -16,6 +16,12 @@ from automl_cnn.params_file import assign
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COPIED = ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", "decisions.csv")
+PRESETS = {"quick": 7.0, "balanced": 20.0, "best": float("inf")}  # up to how many minutes
+
+
+def preset_of(minutes: float) -> str:
+    """The preset that a user with so many minutes would name."""
+    return next(name for name, most in PRESETS.items() if minutes <= most)
 
 
 @dataclass(frozen=True)
