@@ -39,8 +39,8 @@ def prepare(
         {
             "data.root": images.root.resolve(), "data.labels": LISTED, "data.working_size_px": size_px,
             "audit.input_size_px": size_px, "search.backbones": [backbone], "search.input_sizes_px": [size_px],
-            "search.preset": preset_of(minutes), "search.objective": "accuracy", "search.budget_minutes": minutes, "search.seed": seed,
-            "train.epochs": epochs, "train.seed": seed, "quantize.steps": 0,
+            "search.preset": preset_of(minutes), "search.objective": "accuracy", "search.budget_minutes": minutes,
+            "search.seed": seed, "train.epochs": epochs, "train.seed": seed, "quantize.steps": 0,
         },
     )  # fmt: skip
     images.table.to_csv(folder / LISTED, index=False)
