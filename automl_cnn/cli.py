@@ -177,6 +177,65 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int) 
         click.echo(f"{prediction.path}: {prediction.label} {prediction.probability:.3f}  ({others})")
 
 
+@main.command()
+@click.option("--format", "formats", default="tflite", show_default=True,
+              help="tflite, keras, savedmodel, onnx, openvino; several with commas.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("export"), show_default=True)
+def export(formats: str, out: Path) -> None:
+    """Write the model for other runtimes, with golden images, and check every file that can be run here."""
+    from automl_cnn.artifacts import Files
+    from automl_cnn.export.formats import chosen_formats
+    from automl_cnn.export.write import write_export
+
+    chosen = chosen_formats(formats)
+    with screen_progress("export") as progress:
+        write_export(Files(Path("artifacts")), chosen, out, progress)
+    for each in chosen:
+        click.echo(f"{out / each.file}: {each.about}")
+    _verify(out)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Replay the golden images of an export in every runtime that is installed."""
+    _verify(folder)
+
+
+def _verify(folder: Path) -> None:
+    from automl_cnn.errors import ExportError
+    from automl_cnn.export.verify import describe, verify_export
+
+    with screen_progress("verify") as progress:
+        checks = verify_export(folder, progress)
+    for check in checks:
+        click.echo(describe(check))
+    if wrong := [check for check in checks if check.passed is False]:
+        raise ExportError(
+            str(folder), expected="the answers that the model gave when it was exported",
+            received=f"others from {', '.join(f'{check.file} in {check.runtime}' for check in wrong)}",
+            action="Do not ship these files; export again, or use another runtime.",
+        )  # fmt: skip
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--threads", multiple=True, type=click.IntRange(1), help="CPU threads, may be repeated; 1 and all cores.")
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="Timed runs.")
+@click.option("--warm-up", default=10, show_default=True, type=click.IntRange(1), help="Runs before them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def benchmark(model: Path, threads: tuple[int, ...], runs: int, warm_up: int, as_json: bool) -> None:
+    """Time a .tflite file on this machine, and tell its memory and whether it is int8 throughout."""
+    from dataclasses import asdict
+
+    from automl_cnn.data.decode_pool import available_cpus
+    from automl_cnn.evaluate.benchmark import benchmark_file, describe
+
+    with screen_progress("benchmark") as progress:
+        cost = benchmark_file(model, threads or sorted({1, available_cpus()}), runs, warm_up, progress)
+    click.echo(json.dumps(asdict(cost), indent=2) if as_json else "\n".join(describe(cost)))
+
+
 def _cache_folder() -> Path:
     from automl_cnn.stage import CACHE
 

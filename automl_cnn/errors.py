@@ -65,5 +65,9 @@ class QuantizeError(AutoMLError):
     """A network or file cannot be quantized or exported."""
 
 
+class ExportError(AutoMLError):
+    """A format cannot be written, or an export does not answer as it should."""
+
+
 class ModelFileError(AutoMLError):
     """A .tflite file is missing, damaged or of another shape than this tool writes."""

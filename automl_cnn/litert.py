@@ -53,7 +53,7 @@ class LiteModel:
         self._input, self._output = inputs[0], outputs[0]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
         self.output_shape: tuple[int, ...] = tuple(int(n) for n in self._output["shape"])
-        self.input_dtype = np.dtype(self._input["dtype"])
+        self.input_dtype, self.output_dtype = np.dtype(self._input["dtype"]), np.dtype(self._output["dtype"])
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Run one batch.
@@ -122,3 +122,8 @@ class LiteCopies:
         with ThreadPoolExecutor(len(self._models)) as pool:
             list(pool.map(run, range(len(self._models))))
         return answers
+
+
+def load_runtime() -> None:
+    """Import LiteRT now, so that what follows does not pay for it."""
+    import ai_edge_litert.interpreter  # noqa: F401

@@ -52,7 +52,7 @@ def predict_rows(
         raise ModelFileError(
             str(model),
             expected=f"{n_classes} probabilities, one a line of labels.txt",
-            received=f"an output of shape {interpreter.output_shape}",
+            received=" × ".join(str(size) for size in interpreter.output_shape[1:]),
             action="Run the quantize stage again.",
         )
     probabilities = np.empty((len(rows), n_classes), dtype=np.float32)

@@ -15,6 +15,7 @@ from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.spec import ClassifierSpec, Pooling
 
 TOP_BLOCK, TOP, HEAD = 7, 8, 9
+POOLED = "pooled"  # the layer that gives the features
 GEM_POWER, GEM_FLOOR = 3, 1e-6
 
 
@@ -63,7 +64,7 @@ def levels(model: Any) -> dict[str, int]:
     names = [layer.name for layer in model.layers]
     if any(_stage(name) for name in names):
         return levels_by_name(names)
-    return {**_levels_by_parameters(model), **{name: HEAD for name in names if _is_head(name)}}
+    return {**_levels_by_parameters(model), **{name: HEAD for name in names if is_head(name)}}
 
 
 def levels_by_name(names: Iterable[str]) -> dict[str, int]:
@@ -76,7 +77,7 @@ def levels_by_name(names: Iterable[str]) -> dict[str, int]:
             return stage + lift
         if name.startswith("top_"):
             return TOP
-        return HEAD if _is_head(name) else 0
+        return HEAD if is_head(name) else 0
 
     return {name: level(name) for name in names}
 
@@ -93,7 +94,7 @@ def _pooled_backbone(
 
 def _pool(keras: Any, x: Any, pooling: Pooling) -> Any:
     if pooling == "average":
-        return keras.layers.GlobalAveragePooling2D(name="pooled")(x)
+        return keras.layers.GlobalAveragePooling2D(name=POOLED)(x)
     # Generalized mean (Radenović et al. 2019): the cubic mean of what is positive. The floor keeps the gradient of the
     # root finite where a channel is dead.
     constant = with_constant(keras)
@@ -101,7 +102,7 @@ def _pool(keras: Any, x: Any, pooling: Pooling) -> Any:
     x = constant("power", GEM_POWER, name="pooled_cube")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pooled_mean")(x)
     x = constant("add", GEM_FLOOR, name="pooled_floor")(x)
-    return constant("power", 1 / GEM_POWER, name="pooled")(x)
+    return constant("power", 1 / GEM_POWER, name=POOLED)(x)
 
 
 def _with_normalization(model: Any, backbone: Backbone) -> Any:
@@ -114,13 +115,14 @@ def _stage(layer_name: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _is_head(layer_name: str) -> bool:
+def is_head(layer_name: str) -> bool:
+    """Whether a layer stands behind the last feature map: pooling, dropout, hidden, logits, probabilities."""
     return re.match(r"pooled|hidden|dropout|logits|probabilities", layer_name) is not None
 
 
 def _levels_by_parameters(model: Any) -> dict[str, int]:
     """Levels of an adapter's layers: parts between two cut points stay together."""
-    operations = [operation for operation in model.operations if not _is_head(operation.name)]
+    operations = [operation for operation in model.operations if not is_head(operation.name)]
     place = {id(operation): index for index, operation in enumerate(operations)}
     last_use = list(range(len(operations)))
     for index, operation in enumerate(operations):

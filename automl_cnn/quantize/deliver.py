@@ -1,34 +1,28 @@
-"""From the trained float network to the file that ships: twin, calibration, training, four files, one choice."""
+"""From the trained float network to the file that ships: twin, calibration, the files of the ladder, one choice."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from automl_cnn.artifacts import Files, replacing_folder, write_json
+from automl_cnn.artifacts import Files, read_json, replacing_folder, write_json
 from automl_cnn.config import Params, QuantizeParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError, QuantizeError
-from automl_cnn.models.registry import backbone_of
-from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.progress import Progress, silent
-from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges
-from automl_cnn.quantize.gate import FLOAT16, FLOAT32, PTQ_INT8, QAT_INT8, Rung, judge
+from automl_cnn.quantize.calibrate import choose_calibration
+from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
 from automl_cnn.quantize.images import LabelledImages, StoredImages
-from automl_cnn.quantize.ladder import measure, run_all, validation_rank
-from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
+from automl_cnn.quantize.ladder import measure
+from automl_cnn.quantize.rungs import Exports, Making
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
+from automl_cnn.tflite_metadata import with_metadata
 
 COPIED = ("labels.txt", "preprocessing.json")
-Exports = dict[str, Callable[[], bytes]]
 
 
 def quantize_winner(params: Params, files: Files, progress: Progress = silent) -> list[Rung]:
@@ -78,16 +72,17 @@ def write_ladder(
         The rungs as ladder.json has them.
     """
     rows = choose_calibration(training.labels, model.class_names, params.calibration_images, params.seed)
-    calibration = training.images[rows]
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
+    preprocessing = read_json(files.model / "preprocessing.json")
+
+    def described(export: Callable[[], bytes]) -> bytes:
+        return with_metadata(export(), model.class_names, preprocessing)
+
     with replacing_folder(files.quantized) as folder:
-        rungs = climb(
-            folder,
-            _exports(model.spec, twin, calibration, training, validation, params, folder, progress),
-            validation,
-            progress,
-        )
+        work = Making(model.spec, twin, training.images[rows], training, validation, params, folder, progress)
+        exports = {name: partial(described, export) for name, export in work.exports().items()}
+        rungs = climb(folder, exports, validation, model.class_names, params.max_drop, progress)
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
@@ -97,38 +92,36 @@ def write_ladder(
     return judged
 
 
-def _exports(
-    spec: ClassifierSpec,
-    twin: Any,
-    calibration: NDArray[np.uint8],
-    training: LabelledImages,
-    validation: LabelledImages,
-    params: QuantizeParams,
+def climb(
     folder: Path,
-    progress: Progress,
-) -> Exports:
-    """How each rung's file is made, in the order in which they are: the float32 file teaches the last."""
-    from automl_cnn.quantize import export
+    exports: Exports,
+    validation: LabelledImages,
+    class_names: Sequence[str],
+    max_drop: float,
+    progress: Progress = silent,
+) -> list[Rung]:
+    """Make and measure the rungs, FALLBACKS only where no file that is int8 throughout passes the gate.
 
-    return {
-        FLOAT32: partial(export.export_float32, twin),
-        FLOAT16: partial(export.export_float16, twin),
-        PTQ_INT8: partial(export.export_ptq_int8, twin, calibration),
-        QAT_INT8: partial(
-            _train_int8, spec, twin, calibration, training, validation, params, folder / f"{FLOAT32}.tflite", progress
-        ),
-    }
+    One that fails is noted and the others go on, but nothing goes without float32.
 
-
-def climb(folder: Path, exports: Exports, validation: LabelledImages, progress: Progress = silent) -> list[Rung]:
-    """Make and measure every rung; one that fails is noted and the others go on, but nothing goes without float32."""
-    rungs, reference = [], None
+    Args:
+        folder: the files are written here.
+        exports: how each rung's file is made, in the order in which they are.
+        validation: images that decide.
+        class_names: in the order of the outputs.
+        max_drop: of the gate.
+        progress: told about every file and image.
+    """
+    rungs: list[Rung] = []
+    reference = None
     for done, (name, export) in enumerate(exports.items()):
+        if name in FALLBACKS and passing_int8(rungs, max_drop):
+            continue
         progress("files", done, len(exports), name)
         path = folder / f"{name}.tflite"
         try:
             path.write_bytes(export())
-            rung, probabilities = measure(path, validation, reference, progress)
+            rung, probabilities = measure(path, validation, class_names, reference, progress)
         except (QuantizeError, ModelFileError) as error:
             if name == FLOAT32:
                 raise
@@ -139,40 +132,3 @@ def climb(folder: Path, exports: Exports, validation: LabelledImages, progress: 
         reference = probabilities if reference is None else reference
     progress("files", len(exports), len(exports))
     return rungs
-
-
-def _train_int8(
-    spec: ClassifierSpec,
-    twin: Any,
-    calibration: NDArray[np.uint8],
-    training: LabelledImages,
-    validation: LabelledImages,
-    params: QuantizeParams,
-    teacher: Path,
-    progress: Progress,
-) -> bytes:
-    if not (backbone_of(spec.backbone).quantizes and spec.pooling == "average"):
-        raise QuantizeError(
-            "quantization-aware training", expected="a backbone that it supports, with average pooling",
-            received=f"{spec.backbone} with {spec.pooling} pooling",
-            action="`automl-cnn backbones` shows which it supports; name them in search.backbones.",
-        )  # fmt: skip
-    from automl_cnn.quantize.export import export_qat_int8
-    from automl_cnn.quantize.scheme import simulate_int8
-
-    assert params.steps is not None  # the preset fills both in
-    assert params.learning_rate is not None
-    settings = QatSettings(params.steps, params.batch_size, params.learning_rate, params.seed)
-    simulated = simulate_int8(twin, observe_ranges(twin, calibration, progress))
-    if not params.steps:
-        return export_qat_int8(simulated)
-    batches = draw_batches(len(training.labels), settings)
-    targets = np.zeros((len(training.labels), twin.output_shape[-1]), np.float32)
-    # Asked once and through LiteRT: three times as fast as Keras, and only for images that training will see.
-    seen = np.unique(batches).tolist()
-    answers = run_all(teacher, training.images, seen, "asking the float network", progress)
-    targets[seen] = mix_targets(answers, training.labels[seen])
-    steps = train_simulated(simulated, training.images, targets, batches, settings.learning_rate, progress)
-    # Late checkpoints differ by the rounding of a few weights, which on a small validation set is worth a few images.
-    files = (export_qat_int8(simulated) for done in steps if done in checkpoints(params.steps))
-    return max(files, key=partial(validation_rank, validation=validation, progress=progress))

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOAT32, FLOAT16, PTQ_INT8, QAT_INT8 = "float32", "float16", "ptq_int8", "qat_int8"
-INT8_RUNGS = (QAT_INT8, PTQ_INT8)
+FLOAT_HEAD, WEIGHT_ONLY = "qat_float_head", "weight_only_int8"
+INT8_RUNGS = (QAT_INT8, PTQ_INT8)  # int8 throughout: the smallest and fastest
+FALLBACKS = (FLOAT_HEAD, WEIGHT_ONLY)  # made where none of those passes, the cheaper to run in front
 Z_95 = 1.959964
 
 
@@ -23,10 +25,15 @@ class Rung:
         path: file name inside the folder.
         val_accuracy: share of validation images whose label comes first, 0 to 1.
         val_log_loss: mean −ln p of the label in nats.
+        val_ece: expected calibration error on validation, 0 to 1.
         val_drop_ci95: 95 % interval of the accuracy lost against float32 on the same images; negative where it gained.
         agreement: share of validation images on which it answers as float32 does.
+        flipped: validation images on which it does not.
+        class_drops: class → recall lost against float32, −1 to 1; classes without a validation image are left out.
         size_bytes: of the file.
         latency_ms: median of single images on one thread of this machine.
+        latency_all_ms: the same on all its cores.
+        peak_mib: memory that loading and running it takes; None where it could not be measured.
         float_tensors: float32 tensors in the file; 0 in one that is int8 throughout.
         partitions: pieces of the graph that XNNPACK runs; 1 is best, None where it is not in use.
         shipped: it became model.tflite.
@@ -44,16 +51,22 @@ class Rung:
     latency_ms: float | None = None
     float_tensors: int | None = None
     partitions: int | None = None
+    val_ece: float | None = None
+    flipped: int | None = None
+    class_drops: dict[str, float] | None = None
+    latency_all_ms: float | None = None
+    peak_mib: float | None = None
     shipped: bool = False
     reason: str = ""
     error: str | None = None
 
 
 def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
-    """Pick the rung that ships: the best int8 file that is not shown to lose more than `max_drop`, else float16.
+    """Pick the rung that ships: the cheapest that is not shown to lose more than `max_drop`, else float16.
 
     A file is refused when the whole paired interval of its loss lies above `max_drop`: on 400 images a loss of four can
-    be chance. Among int8 files the higher validation accuracy wins, then the lower log loss, then the smaller file.
+    be chance. Files that are int8 throughout cost the same: among them the higher validation accuracy wins, then the
+    lower log loss, then the smaller file. After them come FALLBACKS in their order.
 
     Args:
         rungs: measured; float32 among them.
@@ -64,17 +77,20 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     baseline = next(rung for rung in rungs if rung.rung == FLOAT32).val_accuracy
     assert baseline is not None
     refusals = {rung.rung: _refusal(rung, baseline, max_drop) for rung in rungs}
-    passing = [rung for rung in rungs if rung.rung in INT8_RUNGS and not refusals[rung.rung]]
+    passing = passing_int8(rungs, max_drop)
+    fallbacks = [rung for name in FALLBACKS for rung in rungs if rung.rung == name and not refusals[name]]
+    refused = "; ".join(f"{rung.rung} {refusals[rung.rung]}" for rung in rungs if refusals[rung.rung])
     if passing:
         winner = min(passing, key=_rank)
         rivals = [rung.rung for rung in passing if rung is not winner]
         why = f"best on validation, ahead of {', '.join(rivals)}" if rivals else "the int8 file that passes the gate"
+    elif fallbacks:
+        winner = fallbacks[0]
+        why = f"the cheapest file that passes the gate: {refused}"
     else:
         names = [rung.rung for rung in rungs if not rung.error]
         winner = next(rung for rung in rungs if rung.rung == (FLOAT16 if FLOAT16 in names else FLOAT32))
-        why = "no int8 file passes the gate: " + "; ".join(
-            f"{rung.rung} {refusals[rung.rung]}" for rung in rungs if rung.rung in INT8_RUNGS
-        )
+        why = f"no int8 file passes the gate: {refused}"
     return [
         replace(
             rung,
@@ -85,13 +101,19 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     ]
 
 
+def passing_int8(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
+    """The rungs that are int8 throughout and are not shown to lose more than `max_drop`."""
+    baseline = next(rung for rung in rungs if rung.rung == FLOAT32).val_accuracy or 0.0
+    return [rung for rung in rungs if rung.rung in INT8_RUNGS and not _refusal(rung, baseline, max_drop)]
+
+
 def _refusal(rung: Rung, baseline: float, max_drop: float) -> str:
     """Why an int8 file may not ship; empty when it may."""
     if rung.error:
         return f"could not be made: {rung.error}"
-    if rung.rung not in INT8_RUNGS:
+    if rung.rung in (FLOAT32, FLOAT16):
         return ""
-    if rung.float_tensors:
+    if rung.rung in INT8_RUNGS and rung.float_tensors:
         return f"has {rung.float_tensors} float tensors, so it is not int8 throughout"
     assert rung.val_accuracy is not None
     assert rung.val_drop_ci95 is not None
@@ -133,6 +155,6 @@ def _rank(rung: Rung) -> tuple[float, float, int]:
 def _beaten(rung: Rung, winner: Rung) -> str:
     if rung.rung in INT8_RUNGS:
         return f"{winner.rung} is better on validation"
-    if winner.rung in INT8_RUNGS:
-        return f"{winner.rung} passes the gate and is smaller"
+    if winner.rung in (*INT8_RUNGS, *FALLBACKS):
+        return f"{winner.rung} passes the gate and is cheaper"
     return f"{winner.rung} is as good and smaller"

@@ -10,19 +10,22 @@ from numpy.typing import NDArray
 
 from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.evaluate.latency import measure_latency
-from automl_cnn.evaluate.metrics import label_losses
+from automl_cnn.evaluate.metrics import label_losses, score_probabilities
+from automl_cnn.evaluate.peak_memory import peak_memory_mib
 from automl_cnn.litert import LiteCopies, LiteModel
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.gate import Rung, paired_drop
 from automl_cnn.quantize.images import Images, LabelledImages
 
 LATENCY_RUNS = 50
+CALIBRATION_BINS = 15
 READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
 
 
 def measure(
     path: Path,
     validation: LabelledImages,
+    class_names: Sequence[str],
     reference: NDArray[np.float32] | None = None,
     progress: Progress = silent,
 ) -> tuple[Rung, NDArray[np.float32]]:
@@ -31,6 +34,7 @@ def measure(
     Args:
         path: the .tflite file, called <rung>.tflite.
         validation: at least one image.
+        class_names: in the order of the outputs.
         reference: float32 [n, classes] of the float32 rung; None when this is it.
         progress: told as images are done.
     Returns:
@@ -42,19 +46,36 @@ def measure(
     probabilities = run_all(path, validation.images, range(len(labels)), f"measuring {path.stem}", progress)
     answers = probabilities.argmax(axis=1)
     expected = answers if reference is None else reference.argmax(axis=1)
+    scores = score_probabilities(labels, probabilities, list(class_names), CALIBRATION_BINS)
     rung = Rung(
         rung=path.stem,
         path=path.name,
-        val_accuracy=float(np.mean(answers == labels)),
-        val_log_loss=round(float(label_losses(labels, probabilities).mean()), 6),
+        val_accuracy=scores.accuracy,
+        val_log_loss=round(scores.log_loss, 6),
+        val_ece=round(scores.ece, 6),
         val_drop_ci95=paired_drop(expected == labels, answers == labels),
         agreement=float(np.mean(answers == expected)),
+        flipped=int(np.sum(answers != expected)),
+        class_drops=_class_drops(labels, expected == labels, answers == labels, class_names),
         size_bytes=path.stat().st_size,
         latency_ms=measure_latency(path, LATENCY_RUNS, threads=1).median_ms,
+        latency_all_ms=measure_latency(path, LATENCY_RUNS, threads=available_cpus()).median_ms,
+        peak_mib=peak_memory_mib(path),
         float_tensors=model.tensor_dtypes().count("float32"),
         partitions=model.partitions(),
     )
     return rung, probabilities
+
+
+def _class_drops(
+    labels: NDArray[np.int64], reference_right: NDArray[np.bool_], right: NDArray[np.bool_], class_names: Sequence[str]
+) -> dict[str, float]:
+    lost = reference_right.astype(float) - right
+    return {
+        name: round(float(lost[labels == index].mean()), 6)
+        for index, name in enumerate(class_names)
+        if (labels == index).any()
+    }
 
 
 def validation_rank(content: bytes, validation: LabelledImages, progress: Progress = silent) -> tuple[float, float]:

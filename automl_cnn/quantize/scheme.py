@@ -27,6 +27,7 @@ from tensorflow_model_optimization.python.core.quantization.keras.quantize_schem
 from tensorflow_model_optimization.python.core.quantization.keras.quantizers import FixedQuantizer, Quantizer
 
 from automl_cnn.errors import QuantizeError
+from automl_cnn.models.classifier import POOLED, is_head
 from automl_cnn.quantize.calibrate import INPUT_RANGE, Ranges
 from automl_cnn.quantize.qat import WRAPPER_PREFIX
 
@@ -36,12 +37,13 @@ FUSING = (*KERNELS, "Add", "WithConstant")  # a ReLU behind one of these becomes
 SIGMOID_RANGE = (0.0, 255 / 256)  # the only one that LiteRT's int8 sigmoid knows: steps of 1/256 from 0
 
 
-def simulate_int8(twin: Any, ranges: Ranges) -> Any:
+def simulate_int8(twin: Any, ranges: Ranges, *, float_head: bool = False) -> Any:
     """Wrap every layer of a folded network so that it computes as its int8 file will.
 
     Args:
         twin: the folded tf_keras network; it is left as it is.
         ranges: of every layer's output, from `calibrate.observe_ranges`.
+        float_head: leave what comes after the pooling in float32.
     Returns:
         A trainable tf_keras model of the same input and output; layer x is called quant_x.
     Raises:
@@ -50,7 +52,7 @@ def simulate_int8(twin: Any, ranges: Ranges) -> Any:
     try:
         annotated = tfmot.quantization.keras.quantize_annotate_model(twin)
         model = tfmot.quantization.keras.quantize_apply(
-            annotated, scheme=_Scheme(ranges), quantized_layer_name_prefix=WRAPPER_PREFIX
+            annotated, scheme=_Scheme(ranges, float_head), quantized_layer_name_prefix=WRAPPER_PREFIX
         )
     except (RuntimeError, ValueError) as error:
         raise QuantizeError(
@@ -135,14 +137,14 @@ class LayerConfig(QuantizeConfig):  # type: ignore[misc]
 
 
 class _Scheme(QuantizeScheme):  # type: ignore[misc]
-    def __init__(self, ranges: Ranges) -> None:
-        self.ranges = ranges
+    def __init__(self, ranges: Ranges, float_head: bool) -> None:
+        self.ranges, self.float_head = ranges, float_head
 
     def get_layout_transformer(self) -> Any:
         return _QuantizedInput()
 
     def get_quantize_registry(self) -> Any:
-        return _Registry(self.ranges)
+        return _Registry(self.ranges, self.float_head)
 
 
 class _QuantizedInput(QuantizeLayoutTransform):  # type: ignore[misc]
@@ -155,14 +157,16 @@ class _QuantizedInput(QuantizeLayoutTransform):  # type: ignore[misc]
 
 
 class _Registry(QuantizeRegistry):  # type: ignore[misc]
-    def __init__(self, ranges: Ranges) -> None:
-        self.ranges = ranges
+    def __init__(self, ranges: Ranges, float_head: bool) -> None:
+        self.ranges, self.float_head = ranges, float_head
 
     def supports(self, layer: Any) -> bool:
         return True
 
     def get_quantize_config(self, layer: Any) -> LayerConfig:
         kind = type(layer).__name__
+        if self.float_head and is_head(layer.name) and layer.name != POOLED:  # the features are int8 still
+            return LayerConfig(None, None, None)
         kernel = KERNELS.get(kind)
         axis = {"Conv2D": -1, "DepthwiseConv2D": -2}.get(kind)
         rounds = kind in (*FUSING, *QUANTIZED_OUTPUTS) and not (kind in FUSING and _feeds_relu(layer))

@@ -15,6 +15,7 @@ from automl_cnn.data.decode import DecodeError, decode, load_image, shrink
 from automl_cnn.errors import DataError, ModelFileError
 from automl_cnn.litert import LiteModel
 from automl_cnn.progress import Progress, silent
+from automl_cnn.tflite_metadata import read_files
 
 if TYPE_CHECKING:  # pydantic would add a quarter of a second to `automl-cnn predict`
     from automl_cnn.config import Resize
@@ -44,7 +45,7 @@ class Predictor:
     """A classifier that does its own preprocessing, the same as the pipeline's.
 
     Args:
-        model: the .tflite file; labels.txt and preprocessing.json lie beside it.
+        model: the .tflite file; labels.txt and preprocessing.json lie beside it or are in its metadata.
         threads: CPU threads.
     Raises:
         ModelFileError: one of the three files is missing or damaged, or they do not belong together.
@@ -52,8 +53,8 @@ class Predictor:
 
     def __init__(self, model: Path, threads: int = 1) -> None:
         self._model = LiteModel(model, threads=threads)
-        self._preprocessing = _read_preprocessing(model.with_name("preprocessing.json"))
-        self.labels = tuple(_read_beside(model.with_name("labels.txt")).splitlines())
+        self._preprocessing = _read_preprocessing(model)
+        self.labels = tuple(_companion(model, "labels.txt").splitlines())
         size_px = self._preprocessing.input_size_px
         if self._model.input_shape != (1, size_px, size_px, 3) or self._model.input_dtype != np.uint8:
             raise ModelFileError(
@@ -125,8 +126,8 @@ class _Preprocessing:
     max_megapixels: float
 
 
-def _read_preprocessing(path: Path) -> _Preprocessing:
-    text = _read_beside(path)
+def _read_preprocessing(model: Path) -> _Preprocessing:
+    text, path = _companion(model, "preprocessing.json"), model.with_name("preprocessing.json")
     try:
         raw = json.loads(text)
         how = _Preprocessing(
@@ -149,14 +150,18 @@ def _not_preprocessing(path: Path, received: str) -> ModelFileError:
     )
 
 
-def _read_beside(path: Path) -> str:
+def _companion(model: Path, name: str) -> str:
+    """A companion file beside the model, or the copy that the model itself carries."""
+    path = model.with_name(name)
     try:
+        if not path.exists() and (carried := read_files(model.read_bytes()).get(name)) is not None:
+            return carried
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         received = "none there" if isinstance(error, FileNotFoundError) else str(error)
         raise ModelFileError(
             str(path),
-            expected=f"{path.name} beside the .tflite file",
+            expected=f"{path.name} inside the .tflite file or beside it",
             received=received,
             action=f"Copy {' and '.join(COMPANIONS)} from artifacts/quantized/ as well.",
         ) from None

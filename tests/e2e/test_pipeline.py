@@ -155,3 +155,39 @@ def test_metrics_and_plots_are_those_of_dvc(project: Project, finished: Files) -
     shown = project.dvc("plots", "show", "-o", "plots")
     assert shown.returncode == 0, shown.stderr
     assert "confusion" in (project.folder / "plots" / "index.html").read_text()
+
+
+def test_an_export_gives_the_same_answers_in_every_runtime(project: Project, finished: Files) -> None:
+    done = project.run("export", "--format", "tflite,keras,savedmodel,onnx,openvino", "--out", "delivered")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for runtime in ("ai-edge-litert", "keras", "tensorflow", "onnxruntime", "openvino"):
+        (line,) = (line for line in done.stdout.splitlines() if f" in {runtime} " in line)
+        assert ": as expected" in line
+    folder = project.folder / "delivered"
+    expected = json.loads((folder / "golden" / "expected.json").read_text())
+    assert expected["classes"] == (folder / "labels.txt").read_text().split()
+    assert len(list((folder / "golden").glob("*.png"))) == len(expected["images"]) > 0
+
+
+def test_an_export_that_answers_otherwise_is_found_out(project: Project, finished: Files) -> None:
+    path = project.folder / "delivered" / "golden" / "expected.json"
+    honest = path.read_text()
+    expected = json.loads(honest)
+    expected["images"][0]["shipped"] = expected["images"][0]["shipped"][::-1]
+    path.write_text(json.dumps(expected))
+    done = project.run("verify", "delivered")
+    path.write_text(honest)
+    assert done.returncode == 2
+    assert "NOT as expected" in done.stdout
+    assert "Do not ship these files" in done.stderr
+    (project.folder / "delivered" / "model.tflite").write_bytes(b"half a file")
+    assert project.run("verify", "delivered").returncode == 2
+
+
+def test_a_format_that_does_not_exist_and_a_run_that_is_not_finished_are_said(
+    project: Project, finished: Files
+) -> None:
+    done = project.run("export", "--format", "tflite,coreml")
+    assert done.returncode == 2
+    assert "received coreml" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ from automl_cnn.models.registry import BACKBONES  # noqa: E402
 from automl_cnn.models.spec import ClassifierSpec  # noqa: E402
 from automl_cnn.models.weights import extract_weights  # noqa: E402
 from automl_cnn.quantize.calibrate import observe_ranges  # noqa: E402
-from automl_cnn.quantize.export import export_qat_int8  # noqa: E402
+from automl_cnn.quantize.convert import convert_qat_int8  # noqa: E402
 from automl_cnn.quantize.qat import trained_variables  # noqa: E402
 from automl_cnn.quantize.scheme import simulate_int8  # noqa: E402
 from automl_cnn.quantize.twin import build_twin, check_parity  # noqa: E402
@@ -45,7 +45,7 @@ def test_a_network_becomes_an_int8_file_that_computes_as_simulated(name: str, tm
     simulated = simulate_int8(twin, observe_ranges(twin, images))
     assert len(trained_variables(simulated)) > len(trained_variables(simulated, from_block=9)) > 0
     path = tmp_path / "qat_int8.tflite"
-    path.write_bytes(export_qat_int8(simulated))
+    path.write_bytes(convert_qat_int8(simulated))
     file = LiteModel(path)
     assert "float32" not in file.tensor_dtypes()
     assert file.partitions() == 1

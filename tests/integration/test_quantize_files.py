@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from automl_cnn.artifacts import Files
 from automl_cnn.config import QuantizeParams
 from automl_cnn.errors import QuantizeError
+from automl_cnn.evaluate.benchmark import benchmark_file, describe
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.spec import ClassifierSpec
+from automl_cnn.quantize.calibrate import observe_ranges
+from automl_cnn.quantize.convert import convert_float_head, convert_qat_int8, convert_weight_only
 from automl_cnn.quantize.deliver import climb, write_ladder
-from automl_cnn.quantize.export import export_qat_int8
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
+from automl_cnn.serve.predict import Predictor
+from automl_cnn.tflite_metadata import read_files, with_metadata
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytestmark = pytest.mark.slow
@@ -91,10 +95,10 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
 
     def export_and_keep(simulated: Any) -> bytes:
         exported.append(simulated)
-        return export_qat_int8(simulated)
+        return convert_qat_int8(simulated)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("automl_cnn.quantize.export.export_qat_int8", export_and_keep)
+        patch.setattr("automl_cnn.quantize.convert.convert_qat_int8", export_and_keep)
         write_ladder(model, training, validation, PARAMS, files)
     return Ladder(files, model, training, validation, exported[0])
 
@@ -154,8 +158,70 @@ def test_the_ladder_says_what_each_file_is_worth_and_ships_a_copy_of_one(ladder:
     assert entries["ptq_int8"]["partitions"] == entries["qat_int8"]["partitions"] == 1
     assert entries["qat_int8"]["float_tensors"] == 0 < entries["float32"]["float_tensors"]
     assert entries["qat_int8"]["size_bytes"] < entries["float32"]["size_bytes"] / 3
+    for entry in entries.values():
+        assert entry["flipped"] == round((1 - entry["agreement"]) * 24)
+        assert set(entry["class_drops"]) == set(CLASSES)
+        assert 0 <= entry["val_ece"] <= 1
+        assert entry["latency_all_ms"] > 0
+        assert entry["peak_mib"] > 0
     assert (folder / "labels.txt").read_text().split() == CLASSES
     assert (folder / "preprocessing.json").read_bytes() == (ladder.files.model / "preprocessing.json").read_bytes()
+
+
+def test_the_file_carries_its_labels_and_its_preprocessing(ladder: Ladder, tmp_path: Path) -> None:
+    content = (ladder.files.quantized / "model.tflite").read_bytes()
+    carried = read_files(content)
+    assert carried["labels.txt"].split() == CLASSES
+    assert json.loads(carried["preprocessing.json"])["input_size_px"] == SIZE_PX
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(content)
+    assert Predictor(alone).labels == tuple(CLASSES)
+    assert with_metadata(content, CLASSES, json.loads(carried["preprocessing.json"])) == content
+
+
+def test_fallbacks_are_made_only_where_no_file_that_is_int8_throughout_passes(ladder: Ladder, tmp_path: Path) -> None:
+    def finished(name: str) -> Callable[[], bytes]:
+        return (ladder.files.quantized / f"{name}.tflite").read_bytes
+
+    def broken() -> bytes:
+        raise QuantizeError("rung", expected="a network", received="none", action="Change it.")
+
+    fallback = {"weight_only_int8": finished("float16")}
+    passing = {name: finished(name) for name in ("float32", "qat_int8")}
+    assert [rung.rung for rung in climb(tmp_path, {**passing, **fallback}, ladder.validation, CLASSES, 1.0)] == [
+        "float32", "qat_int8",
+    ]  # fmt: skip
+    refused = {"float32": finished("float32"), "qat_int8": broken, **fallback}
+    assert [rung.rung for rung in climb(tmp_path, refused, ladder.validation, CLASSES, 1.0)] == [
+        "float32", "qat_int8", "weight_only_int8",
+    ]  # fmt: skip
+
+
+def test_a_float_head_and_int8_weights_alone_answer_nearly_as_the_float_network(ladder: Ladder, tmp_path: Path) -> None:
+    from automl_cnn.quantize.scheme import simulate_int8
+
+    images = ladder.validation.images[np.arange(24)]
+    expected = answers(ladder.files.quantized / "float32.tflite", images)
+    twin = build_twin(ladder.model.spec, ladder.model.weights)
+    made = {
+        "head": convert_float_head(simulate_int8(twin, observe_ranges(twin, images), float_head=True)),
+        "weights": convert_weight_only(twin),
+    }
+    for name, content in made.items():
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(content)
+        assert LiteModel(path).input_dtype == np.uint8
+        assert np.abs(answers(path, images) - expected).mean() <= 0.03
+        assert path.stat().st_size < (ladder.files.quantized / "float32.tflite").stat().st_size / 2
+
+
+def test_a_benchmark_tells_time_memory_and_how_much_of_a_file_is_int8(ladder: Ladder) -> None:
+    cost = benchmark_file(ladder.files.quantized / "qat_int8.tflite", [1, 2], runs=5, warm_up_runs=2)
+    assert (cost.float_tensors, cost.partitions) == (0, 1)
+    assert [one.threads for one in cost.latencies] == [1, 2]
+    assert all(0 < one.median_ms <= one.p90_ms <= one.p95_ms for one in cost.latencies)
+    assert cost.peak_mib is not None
+    assert "0 of" in describe(cost)[1]
 
 
 def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder, tmp_path: Path) -> None:
@@ -171,7 +237,7 @@ def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder
         "ptq_int8": lambda: b"rubbish",
         "qat_int8": finished("qat_int8"),
     }
-    rungs = {rung.rung: rung for rung in climb(tmp_path, exports, ladder.validation)}
+    rungs = {rung.rung: rung for rung in climb(tmp_path, exports, ladder.validation, CLASSES, 1.0)}
     assert "an unknown operator" in str(rungs["float16"].error)
     assert "expected a .tflite file" in str(rungs["ptq_int8"].error)
     assert rungs["qat_int8"].error is None

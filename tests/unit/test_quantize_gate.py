@@ -98,3 +98,16 @@ def test_exactly_one_file_ships_and_never_an_int8_one_beyond_the_gate(
         assert winner.float_tensors == 0
     else:
         assert winner.rung == "float16"
+
+
+def test_where_no_strict_file_passes_the_cheapest_fallback_that_does_ships_and_says_what_was_refused() -> None:
+    bad = [replace(rung, val_accuracy=0.8, val_drop_ci95=(0.08, 0.12)) for rung in (PTQ, QAT)]
+    head = replace(QAT, rung="qat_float_head", path="qat_float_head.tflite", float_tensors=4)
+    weights = replace(QAT, rung="weight_only_int8", path="weight_only_int8.tflite", float_tensors=60)
+    winner = shipped(FLOAT32, FLOAT16, *bad, head, weights)
+    assert winner.rung == "qat_float_head"
+    assert "ptq_int8 loses" in winner.reason
+    assert shipped(FLOAT32, FLOAT16, *bad, replace(head, val_drop_ci95=(0.05, 0.09)), weights).rung == weights.rung
+    lost = [replace(rung, val_drop_ci95=(0.05, 0.09)) for rung in (head, weights)]
+    assert shipped(FLOAT32, FLOAT16, *bad, *lost).rung == "float16"
+    assert shipped(FLOAT32, FLOAT16, PTQ, replace(head, val_accuracy=0.95)).rung == "ptq_int8"

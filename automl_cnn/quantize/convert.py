@@ -13,7 +13,7 @@ from automl_cnn.errors import QuantizeError
 from automl_cnn.quiet import native_messages_dropped
 
 
-def export_float32(twin: Any) -> bytes:
+def convert_float32(twin: Any) -> bytes:
     """The float network; the cast from uint8 is in the graph.
 
     Args:
@@ -26,8 +26,8 @@ def export_float32(twin: Any) -> bytes:
     return _convert("float32", _uint8_converter(twin))
 
 
-def export_float16(twin: Any) -> bytes:
-    """As `export_float32` with weights kept as float16: half the size, the same arithmetic."""
+def convert_float16(twin: Any) -> bytes:
+    """As `convert_float32` with weights kept as float16: half the size, the same arithmetic."""
     import tensorflow as tf
 
     converter = _uint8_converter(twin)
@@ -36,7 +36,7 @@ def export_float16(twin: Any) -> bytes:
     return _convert("float16", converter)
 
 
-def export_ptq_int8(twin: Any, images: NDArray[np.uint8]) -> bytes:
+def convert_ptq_int8(twin: Any, images: NDArray[np.uint8]) -> bytes:
     """Static post-training quantization: the plain rival of quantization-aware training.
 
     Args:
@@ -59,7 +59,7 @@ def export_ptq_int8(twin: Any, images: NDArray[np.uint8]) -> bytes:
     return _convert("ptq_int8", converter)
 
 
-def export_qat_int8(simulated: Any) -> bytes:
+def convert_qat_int8(simulated: Any) -> bytes:
     """Write what was simulated: all ranges are in the graph, no representative images are needed.
 
     Args:
@@ -70,6 +70,40 @@ def export_qat_int8(simulated: Any) -> bytes:
         QuantizeError: the converter refuses.
     """
     return _convert("qat_int8", _int8_converter(simulated))
+
+
+def convert_float_head(simulated: Any) -> bytes:
+    """As `convert_qat_int8` for a simulation whose head stays float32: probabilities come out unrounded.
+
+    Args:
+        simulated: from `scheme.simulate_int8` with float_head.
+    Returns:
+        A .tflite file with uint8 in and float32 [1, classes] out.
+    Raises:
+        QuantizeError: the converter refuses.
+    """
+    import tensorflow as tf
+
+    converter = _int8_converter(simulated)
+    converter.inference_output_type = tf.float32
+    return _convert("qat_float_head", converter)
+
+
+def convert_weight_only(twin: Any) -> bytes:
+    """Weights as int8, arithmetic in float32: for networks that do not survive int8 activations.
+
+    Args:
+        twin: the folded tf_keras network.
+    Returns:
+        A .tflite file with float32 [1, classes] out.
+    Raises:
+        QuantizeError: the converter refuses.
+    """
+    import tensorflow as tf
+
+    converter = _uint8_converter(twin)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _convert("weight_only_int8", converter)
 
 
 def _uint8_converter(model: Any) -> Any:

@@ -1,0 +1,185 @@
+"""Replay the golden images of an export in every runtime that is installed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_cnn.errors import ExportError
+from automl_cnn.export.formats import FORMATS
+from automl_cnn.export.golden import FLOAT, SHIPPED, Golden, read_golden
+from automl_cnn.progress import Progress, silent
+from automl_cnn.quiet import import_quietly, native_messages_dropped
+
+FLOAT_TOLERANCE = 1e-4
+# int8 probabilities come in steps of 1/256, and kernels of other processors may round one layer's tie the other way
+SHIPPED_TOLERANCE = 2.5 / 256
+
+Images = NDArray[np.uint8]
+Answers = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Something that can run one format.
+
+    Attributes:
+        package: on the package index; its version is told.
+        format: name in FORMATS.
+        run: (file, images uint8 [n, H, W, 3], class names) → probabilities [n, classes].
+    """
+
+    package: str
+    format: str
+    run: Callable[[Path, Images, Sequence[str]], Answers]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one runtime made of one file.
+
+    Attributes:
+        file: in the export.
+        runtime: package and version.
+        images: that were replayed; 0 where the runtime is not installed.
+        difference: largest of a probability; NaN where nothing was run.
+        tolerance: that it is held against.
+        same_class: images whose most probable class is the expected one.
+        message: why nothing was run, else empty.
+    """
+
+    file: str
+    runtime: str
+    images: int
+    difference: float
+    tolerance: float
+    same_class: int
+    message: str = ""
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the answers are the expected ones; None where nothing was run."""
+        return None if self.message else self.difference <= self.tolerance
+
+
+def verify_export(folder: Path, progress: Progress = silent) -> list[Check]:
+    """Replay the golden images.
+
+    Args:
+        folder: that `write_export` wrote.
+        progress: told of every runtime.
+    Returns:
+        One check for every file and runtime that could run it, whether that is installed or not.
+    Raises:
+        ExportError: there are no golden images or no file to check.
+        ModelFileError: the .tflite file is damaged.
+    """
+    golden = read_golden(folder)
+    due = [each for each in RUNTIMES if (folder / FORMATS[each.format].file).exists()]
+    if not due:
+        raise ExportError(
+            str(folder), expected=f"one of {', '.join(each.file for each in FORMATS.values())}", received="none",
+            action="Give the folder that `automl-cnn export` wrote.",
+        )  # fmt: skip
+    checks = []
+    for done, runtime in enumerate(due):
+        progress("runtimes", done, len(due), runtime.package)
+        checks.append(_check(folder, runtime, golden))
+    progress("runtimes", len(due), len(due))
+    return checks
+
+
+def describe(check: Check) -> str:
+    """One line for a screen."""
+    if check.message:
+        return f"{check.file} in {check.runtime}: {check.message}"
+    verdict = "as expected" if check.passed else "NOT as expected"
+    return (
+        f"{check.file} in {check.runtime}: {verdict}, {check.same_class} of {check.images} images of the same class, "
+        f"probabilities within {check.difference:.1e} (at most {check.tolerance:.1e})"
+    )
+
+
+def _check(folder: Path, runtime: Runtime, golden: Golden) -> Check:
+    kind = FORMATS[runtime.format]
+    tolerance = SHIPPED_TOLERANCE if kind.quantized else FLOAT_TOLERANCE
+    try:
+        named = f"{runtime.package} {version(runtime.package)}"
+    except PackageNotFoundError:
+        return Check(kind.file, runtime.package, 0, float("nan"), tolerance, 0, "not installed here")
+    expected = golden.answers[SHIPPED if kind.quantized else FLOAT]
+    given = runtime.run(folder / kind.file, golden.images, golden.classes)
+    same = int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1)))
+    return Check(kind.file, named, len(given), float(np.abs(given - expected).max()), tolerance, same)
+
+
+def _litert(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    from automl_cnn.litert import LiteModel
+
+    model = LiteModel(file)
+    return np.concatenate([model.run(image[None]) for image in images])
+
+
+def _mediapipe(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    """As an app does it: labels come from the file's own metadata."""
+    import_quietly("mediapipe")
+    import mediapipe
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    options = vision.ImageClassifierOptions(BaseOptions(model_asset_buffer=file.read_bytes()))
+    answers = np.zeros((len(images), len(classes)), np.float32)
+    with native_messages_dropped(), vision.ImageClassifier.create_from_options(options) as classifier:
+        for row, image in enumerate(images):
+            given = classifier.classify(mediapipe.Image(mediapipe.ImageFormat.SRGB, image))
+            for category in given.classifications[0].categories:
+                answers[row, classes.index(category.category_name)] = category.score
+    return answers
+
+
+def _keras(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    import_quietly("keras")
+    import keras
+
+    from automl_cnn.models.layers import with_constant
+
+    with_constant(keras)  # registers the one layer that Keras does not know
+    return np.asarray(keras.models.load_model(file, compile=False).predict(images.astype(np.float32), verbose=0))
+
+
+def _tensorflow(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    import_quietly("tensorflow")
+    import tensorflow as tf
+
+    return np.asarray(
+        tf.saved_model.load(str(file)).signatures["serving_default"](tf.constant(images))["probabilities"]
+    )
+
+
+def _onnxruntime(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
+
+
+def _openvino(file: Path, images: Images, classes: Sequence[str]) -> Answers:
+    import openvino
+
+    compiled: Any = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.concatenate([compiled(image[None])[0] for image in images])
+
+
+RUNTIMES = (
+    Runtime("ai-edge-litert", "tflite", _litert),
+    Runtime("mediapipe", "tflite", _mediapipe),
+    Runtime("keras", "keras", _keras),
+    Runtime("tensorflow", "savedmodel", _tensorflow),
+    Runtime("onnxruntime", "onnx", _onnxruntime),
+    Runtime("openvino", "openvino", _openvino),
+)
