@@ -18,10 +18,11 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from automl_cnn.tflite_file import read_model, schema, write_model
+
 LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
-BUFFER_NAME, SCHEMA_ID, MODEL_ID = "TFLITE_METADATA", b"M001", b"TFL3"
+BUFFER_NAME, SCHEMA_ID = "TFLITE_METADATA", b"M001"
 OLDEST_PARSER = "1.0.0"
-BUFFER_ALIGNMENT = 16  # what the schema asks of every buffer; the generated Python code alone aligns them to 1
 NEVER = (1980, 1, 1, 0, 0, 0)  # the date of the zip's files: the same model gives the same bytes
 
 # numbers of enums and unions in the schema
@@ -41,21 +42,17 @@ def with_metadata(content: bytes, labels: Sequence[str], preprocessing: Mapping[
     Returns:
         The same network with metadata; labels.txt and preprocessing.json in the zip at its end.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(bytearray(_without_zip(content)))
+    model = read_model(_without_zip(content))
     described = np.frombuffer(_describe(labels, preprocessing), np.uint8)
     entry = next((entry for entry in model.metadata or [] if _text(entry.name) == BUFFER_NAME), None)
     if entry is None:
-        entry = schema.MetadataT()
+        entry = schema().MetadataT()
         entry.name, entry.buffer = BUFFER_NAME, len(model.buffers)
         model.metadata = [*(model.metadata or []), entry]
-        model.buffers.append(schema.BufferT())
+        model.buffers.append(schema().BufferT())
     model.buffers[entry.buffer].data = described
-    builder = _AlignedBuilder(len(content) + len(described) + 1024)
-    builder.Finish(model.Pack(builder), MODEL_ID)
     files = {LABELS: "\n".join(labels) + "\n", PREPROCESSING: json.dumps(dict(preprocessing), indent=2) + "\n"}
-    return bytes(builder.Output()) + _zip(files)
+    return write_model(model) + _zip(files)
 
 
 def read_files(content: bytes) -> dict[str, str]:
@@ -65,14 +62,6 @@ def read_files(content: bytes) -> dict[str, str]:
             return {name: archive.read(name).decode() for name in archive.namelist()}
     except zipfile.BadZipFile:
         return {}
-
-
-class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]
-    """Aligns vectors of bytes, which is what the weights are, so that a runtime can read them in place."""
-
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803  the library's names
-        aligned = BUFFER_ALIGNMENT if elemSize == 1 else alignment
-        return int(super().StartVector(elemSize, numElems, aligned))
 
 
 def _without_zip(content: bytes) -> bytes:

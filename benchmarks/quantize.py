@@ -32,7 +32,8 @@ WORK = Path(__file__).resolve().parents[1] / ".automl-cnn" / "benchmarks" / "qua
 SETS = ("clothing", "elpv", "magnetic-tile")
 NETWORKS = ("efficientnet-lite0", "mobilenet-1.0", "mobilenetv2-1.0", "mobilenetv3-small-0.75")
 CLOSE = ("efficientnet-lite", "mobilenet-", "mobilenetv2")  # families that quantize as they are
-WAYS = ("float", "post-training", "tfmot as documented", "ours")
+WAYS = ("float", "post-training", "ai-edge", "tfmot as documented", "ours")
+FLOAT, POST_TRAINING, OURS = WAYS[0], WAYS[1], WAYS[-1]
 POINTS = 100.0
 
 
@@ -92,10 +93,10 @@ def _report(asked: Any, runs: list[dict[str, Any]]) -> Result:
         from_scratch = "" if find(network, asked.weights or None) else " (from scratch)"
         right = {way: _right(of_both, way) for way in WAYS}
         means = [float(right[way].mean()) if len(right[way]) else float("nan") for way in WAYS]
-        loss = POINTS * (means[0] - means[3])
-        low, high = (POINTS * end for end in paired_drop(right["float"] > 0, right["ours"] > 0))
-        behind = POINTS * (means[1] - means[3])
-        behind_low, behind_high = (POINTS * end for end in paired_drop(right["post-training"] > 0, right["ours"] > 0))
+        loss = POINTS * (means[0] - means[-1])
+        low, high = (POINTS * end for end in paired_drop(right[FLOAT] > 0, right[OURS] > 0))
+        behind = POINTS * (means[1] - means[-1])
+        behind_low, behind_high = (POINTS * end for end in paired_drop(right[POST_TRAINING] > 0, right[OURS] > 0))
         accuracy.append((
             name, network + from_scratch, len(of_both), *means, f"{loss:+.2f} ({low:+.2f} to {high:+.2f})",
             f"{behind:+.2f} ({behind_low:+.2f} to {behind_high:+.2f})",
@@ -141,22 +142,24 @@ def _shape(result: Result, name: str, network: str, runs: list[dict[str, Any]]) 
 
 
 def _speed(result: Result, name: str, network: str, runs: list[dict[str, Any]]) -> tuple[Any, ...]:
-    medians = [statistics.median(ms for run in runs for ms in run["latency"][way]) for way in (WAYS[0], *WAYS[1::2])]
+    medians = [
+        statistics.median(ms for run in runs for ms in run["latency"][way]) for way in (FLOAT, POST_TRAINING, OURS)
+    ]
     against = {
         way: statistics.median(
             ours / other
             for run in runs
             for ours, other in zip(run["latency"]["ours"], run["latency"][way], strict=True)
         )
-        for way in ("post-training", "float")
+        for way in (POST_TRAINING, FLOAT)
     }
     qat, tuning = (statistics.median(run[key] for run in runs) for key in ("qat_s_per_1000", "tuning_s_per_1000"))
     result.targets += [
-        Target(f"{name}, {network}: latency, ours / post-training", against["post-training"], at_most=1.05),
-        Target(f"{name}, {network}: latency, ours / float", against["float"], at_most=1.25),
+        Target(f"{name}, {network}: latency, ours / post-training", against[POST_TRAINING], at_most=1.05),
+        Target(f"{name}, {network}: latency, ours / float", against[FLOAT], at_most=1.25),
         Target(f"{name}, {network}: time of training, ours / fine-tuning", qat / tuning, at_most=2.0),
     ]
-    return name, network, *medians, against["post-training"], against["float"], qat, tuning
+    return name, network, *medians, against[POST_TRAINING], against[FLOAT], qat, tuning
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from automl_cnn.litert import LiteModel  # noqa: E402
 from automl_cnn.models.classifier import build_classifier  # noqa: E402
 from automl_cnn.models.registry import backbone_of  # noqa: E402
 from automl_cnn.models.weights import Weights, assign_weights  # noqa: E402
+from automl_cnn.quantize.ai_edge import convert_ai_edge_int8  # noqa: E402
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges  # noqa: E402
 from automl_cnn.quantize.convert import _convert, _int8_converter, convert_float32, convert_ptq_int8  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
@@ -111,6 +112,7 @@ def run(task: Task) -> dict[str, Any]:
         contents: dict[str, bytes | str] = {
             "float": (folder / "float32.tflite").read_bytes(),
             "post-training": convert_ptq_int8(twin, calibration),
+            "ai-edge": convert_ai_edge_int8(twin, calibration),
             "tfmot as documented": _documented(spec, weights, sides["train"], task.seed),
         }
         making = Making(spec, twin, calibration, sides["train"], sides["validation"], params.quantize, folder, _silent)

@@ -73,6 +73,7 @@ def _keras(files: Files, target: Path) -> None:
 
 
 def _saved_model(files: Files, target: Path) -> None:
+    import_quietly("tensorflow")
     import tensorflow as tf
 
     function, variables = _on_pixels(files)

@@ -100,10 +100,10 @@ def observe_ranges(twin: Any, images: NDArray[np.uint8], progress: Progress = si
         seen[:, 1] = np.maximum(seen[:, 1], found[:, 1])
         progress("calibrating", min(start + BATCH, len(images)), len(images))
     ranges = {layer.name: _widened(low, high) for layer, (low, high) in zip(layers, seen, strict=True)}
-    return {**ranges, NORMALIZE: _normalized_range(twin)}
+    return {**ranges, NORMALIZE: normalized_range(twin)}
 
 
-def _normalized_range(twin: Any) -> tuple[float, float]:
+def normalized_range(twin: Any) -> tuple[float, float]:
     """What `normalize` makes of 0 and 255.
 
     With this range its step is one grey level exactly and nothing is rounded. With the range of the images at hand the

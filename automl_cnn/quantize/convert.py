@@ -36,6 +36,13 @@ def convert_float16(twin: Any) -> bytes:
     return _convert("float16", converter)
 
 
+def convert_float32_input(twin: Any) -> bytes:
+    """As `convert_float32` with float32 [1, H, W, 3] in: what another quantizer starts from."""
+    import tensorflow as tf
+
+    return _convert("float32", _converter(twin, tf.float32, lambda image: twin(image, training=False)))
+
+
 def convert_ptq_int8(twin: Any, images: NDArray[np.uint8]) -> bytes:
     """Static post-training quantization: the plain rival of quantization-aware training.
 

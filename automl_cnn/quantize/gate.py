@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-FLOAT32, FLOAT16, PTQ_INT8, QAT_INT8 = "float32", "float16", "ptq_int8", "qat_int8"
+FLOAT32, FLOAT16, QAT_INT8 = "float32", "float16", "qat_int8"
+PTQ_INT8, AI_EDGE_INT8 = "ptq_int8", "ai_edge_int8"  # post training: by TensorFlow's converter, by ai-edge-quantizer
 FLOAT_HEAD, WEIGHT_ONLY = "qat_float_head", "weight_only_int8"
-INT8_RUNGS = (QAT_INT8, PTQ_INT8)  # int8 throughout: the smallest and fastest
+INT8_RUNGS = (QAT_INT8, PTQ_INT8, AI_EDGE_INT8)  # int8 throughout: the smallest and fastest
 FALLBACKS = (FLOAT_HEAD, WEIGHT_ONLY)  # made where none of those passes, the cheaper to run in front
 Z_95 = 1.959964
 

@@ -17,8 +17,9 @@ from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.progress import Progress
 from automl_cnn.quantize import convert
+from automl_cnn.quantize.ai_edge import convert_ai_edge_int8
 from automl_cnn.quantize.calibrate import observe_ranges
-from automl_cnn.quantize.gate import FLOAT16, FLOAT32, FLOAT_HEAD, PTQ_INT8, QAT_INT8, WEIGHT_ONLY
+from automl_cnn.quantize.gate import AI_EDGE_INT8, FLOAT16, FLOAT32, FLOAT_HEAD, PTQ_INT8, QAT_INT8, WEIGHT_ONLY
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import run_all, validation_rank
 from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
@@ -55,6 +56,7 @@ class Making:
             FLOAT32: partial(convert.convert_float32, self.twin),
             FLOAT16: partial(convert.convert_float16, self.twin),
             PTQ_INT8: partial(convert.convert_ptq_int8, self.twin, self.calibration),
+            AI_EDGE_INT8: partial(convert_ai_edge_int8, self.twin, self.calibration),
             QAT_INT8: partial(self._trained, convert.convert_qat_int8, float_head=False),
             FLOAT_HEAD: partial(self._trained, convert.convert_float_head, float_head=True),
             WEIGHT_ONLY: partial(convert.convert_weight_only, self.twin),

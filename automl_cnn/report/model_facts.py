@@ -16,6 +16,7 @@ _OBJECTIVES = {"macro_f1": "macro F1", "accuracy": "accuracy", "balanced_accurac
 _BESIDE = {*TRIALS.columns, "accuracy", "epochs", "message"}
 RUNG_NAMES = {
     "float32": "float32", "float16": "float16", "ptq_int8": "int8, after training",
+    "ai_edge_int8": "int8, after training, by ai-edge", "qat_float_head": "int8, head in float32",
     "qat_int8": "int8, quantization-aware training", "weight_only_int8": "int8 weights only",
 }  # fmt: skip
 

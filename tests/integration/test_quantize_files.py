@@ -22,6 +22,7 @@ from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.quantize.calibrate import observe_ranges
 from automl_cnn.quantize.convert import convert_float_head, convert_qat_int8, convert_weight_only
 from automl_cnn.quantize.deliver import climb, write_ladder
+from automl_cnn.quantize.equalize import equalize, find_pairs
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
 from automl_cnn.serve.predict import Predictor
@@ -31,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytestmark = pytest.mark.slow
 
 SIZE_PX, CLASSES = 32, ["blue", "green", "red"]
-RUNGS = ("float32", "float16", "ptq_int8", "qat_int8")
+RUNGS = ("float32", "float16", "ptq_int8", "ai_edge_int8", "qat_int8")
 PARAMS = QuantizeParams(max_drop=1.0, calibration_images=16, steps=2, learning_rate=1e-5, batch_size=8, seed=1)
 
 
@@ -132,7 +133,7 @@ def test_every_file_takes_raw_uint8_pixels_and_gives_probabilities(ladder: Ladde
     assert (probabilities.argmax(axis=1) == ladder.validation.labels).mean() >= 0.9
 
 
-@pytest.mark.parametrize("rung", ["ptq_int8", "qat_int8"])
+@pytest.mark.parametrize("rung", ["ptq_int8", "ai_edge_int8", "qat_int8"])
 def test_an_int8_file_has_no_float_tensor_and_reads_pixels_as_they_are(ladder: Ladder, rung: str) -> None:
     model = LiteModel(ladder.files.quantized / f"{rung}.tflite")
     assert "float32" not in model.tensor_dtypes()
@@ -213,6 +214,19 @@ def test_a_float_head_and_int8_weights_alone_answer_nearly_as_the_float_network(
         assert LiteModel(path).input_dtype == np.uint8
         assert np.abs(answers(path, images) - expected).mean() <= 0.03
         assert path.stat().st_size < (ladder.files.quantized / "float32.tflite").stat().st_size / 2
+
+
+def test_equalized_channels_change_no_answer_and_the_lower_ones_rise(ladder: Ladder) -> None:
+    images = ladder.validation.images[np.arange(24)]
+    twin = build_twin(ladder.model.spec, ladder.model.weights)
+    before = twin.predict(images.astype(np.float32), verbose=0)
+    ranges = observe_ranges(twin, images)
+    scaled = equalize(twin, images)
+    assert scaled > 100
+    np.testing.assert_allclose(twin.predict(images.astype(np.float32), verbose=0), before, atol=1e-4)
+    after = observe_ranges(twin, images)
+    for pair in find_pairs(twin):
+        assert after[pair.relu][1] <= ranges[pair.relu][1] * 1.0001
 
 
 def test_a_benchmark_tells_time_memory_and_how_much_of_a_file_is_int8(ladder: Ladder) -> None:
