@@ -8,16 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from colour_model import LABELS, colour_model
 from conftest import REPOSITORY
 
 from automl_cnn.artifacts import Files, write_json, write_lines
 from automl_cnn.export.formats import chosen_formats
 from automl_cnn.export.write import write_export
+from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.tflite_metadata import with_metadata
 
 pytestmark = pytest.mark.slow
 PYTHON = REPOSITORY / ".venv-mediapipe" / "bin" / "python"
-SIZE_PX, CLASSES = 32, ["blue", "green", "red"]
+SIZE_PX = 32
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +27,14 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export of a network that answers with the strongest colour."""
     if not PYTHON.exists():
         pytest.skip("MediaPipe is not installed: make .venv-mediapipe/stamp")
-    import tensorflow as tf
-
-    from automl_cnn.models.spec import ClassifierSpec
-
-    @tf.function(input_signature=[tf.TensorSpec((1, SIZE_PX, SIZE_PX, 3), tf.uint8)])
-    def strongest(image: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(tf.reverse(tf.reduce_mean(tf.cast(image, tf.float32), [1, 2]), [1]) / 20.0)
-
-    content = tf.lite.TFLiteConverter.from_concrete_functions([strongest.get_concrete_function()]).convert()
     folder = tmp_path_factory.mktemp("mediapipe")
     files, how = Files(folder / "artifacts"), {"input_size_px": SIZE_PX, "working_size_px": SIZE_PX}
     for place in (files.quantized, files.model):
         place.mkdir(parents=True)
-        write_lines(place / "labels.txt", CLASSES)
+        write_lines(place / "labels.txt", LABELS)
         write_json(place / "preprocessing.json", how)
-    (files.quantized / "model.tflite").write_bytes(with_metadata(content, CLASSES, how))
-    ClassifierSpec("smallnet", SIZE_PX, len(CLASSES)).save(files.model / "spec.json")
+    (files.quantized / "model.tflite").write_bytes(with_metadata(colour_model(SIZE_PX), LABELS, how))
+    ClassifierSpec("smallnet", SIZE_PX, len(LABELS)).save(files.model / "spec.json")
     images = np.full((6, SIZE_PX, SIZE_PX, 3), 20, np.uint8)
     for row in range(6):
         images[row, ..., row % 3] = 150

@@ -1,0 +1,19 @@
+"""Images through several copies of a file give what each gives alone, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from colour_model import colour_model
+
+from automl_cnn.litert import LiteCopies, LiteModel
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_copies_answer_as_one_model_does_one_image_after_the_other(threads: int) -> None:
+    content = colour_model(16)
+    images = np.random.default_rng(1).integers(0, 256, (7, 16, 16, 3)).astype(np.uint8)
+    alone = LiteModel(content)
+    copies = LiteCopies(content, threads)
+    np.testing.assert_array_equal(copies.run_each(images), np.concatenate([alone.run(image[None]) for image in images]))
+    assert copies.run_each(images[:0]).shape == (0, *copies.output_shape[1:])
