@@ -23,12 +23,12 @@ IMAGES, SIZE_PX = 120, 64
 SIDES = ["train", "train", "train", "validation", "test"]
 
 
-def params(**changes: Any) -> Params:
+def params(train_changes: dict[str, Any] | None = None, **changes: Any) -> Params:
     searched = {
         "budget_minutes": 60, "max_trials": 5, "max_fine_tunings": 1, "backbones": ["efficientnet-lite0"],
         "augmentations": ["none", "crop"], "views": 2, "objective": "accuracy",
     }  # fmt: skip
-    train = {"epochs": 1, "unfreeze_from_block": 7}
+    train = {"epochs": 1, "unfreeze_from_block": 7} | (train_changes or {})
     data = {"root": "x", "working_size_px": SIZE_PX}
     return parse_params({"data": data, "search": searched | changes, "train": train, "quantize": {"steps": 3}})
 
@@ -114,6 +114,17 @@ def test_a_changed_space_is_a_new_study_and_says_so(outcome: Outcome, files: Fil
         params(max_trials=1, max_fine_tunings=0, augmentations=["none"]), files, cache, 5.0, time.perf_counter()
     )
     assert any("another study" in line and "the space" in line for line in changed.lines)
+
+
+def test_the_best_network_teaches_another_and_the_table_names_it(files: Files, cache: Path, tmp_path: Path) -> None:
+    taught = params({"unfreeze_from_block": [7, 8], "distillation": 0.5}, max_trials=2, max_fine_tunings=3)
+    found = search(taught, files, cache, 5.0, time.perf_counter())
+    last = found.records[-1]
+    assert (last.phase, last.status) == ("fine_tuning", "completed")
+    assert last.values["teacher"]["backbone"] == "efficientnet-lite0"
+    write_results(tmp_path / "search", found)
+    table = read_table(tmp_path / "search" / "trials.parquet", TRIALS)
+    assert table["teacher"].dropna().tolist() == ["efficientnet-lite0 64 px"]
 
 
 def test_a_budget_too_short_for_anything_still_gives_a_model(outcome: Outcome, files: Files, cache: Path) -> None:
