@@ -41,6 +41,7 @@ from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.features.cache import FeatureCache
 from automl_cnn.features.embed import embed_rows
 from automl_cnn.features.engine import FeatureEngine, build_engine, open_engine, pretrained_embedder, to_litert
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.features.shards import DIGEST_BYTES, FeatureShards
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.pretrained import available
@@ -122,15 +123,16 @@ def gather(clothing: Path, scratch: Path, count: int) -> Images:
 def measure_speed(result: Result, images: Images, scratch: Path) -> None:
     """From the store and from files, against predict and a bare loop."""
     cache = FeatureCache(scratch / "cache")
-    path, _ = build_engine(BACKBONE, SIZE_PX, scratch / "cache" / "engines")
-    engine = open_engine(BACKBONE, SIZE_PX, scratch / "cache" / "engines")
+    network = FrozenNetwork(BACKBONE, SIZE_PX)
+    path = build_engine(network, scratch / "cache" / "engines")
+    engine = open_engine(network, scratch / "cache" / "engines")
     pixels = images.store.read(images.rows)
     bare = LiteModel(path, threads=available_cpus())
     keras = _keras_model(BACKBONE)
 
     def ours_from_store() -> Features:
         shutil.rmtree(scratch / "cache" / "features", ignore_errors=True)
-        return cache.fetch(BACKBONE, SIZE_PX, images.store, images.rows).astype(np.float32)
+        return cache.fetch(network, images.store, images.rows).astype(np.float32)
 
     def predict_from_files() -> Features:
         dataset = _image_dataset(images.root)
@@ -172,12 +174,13 @@ def measure_networks(result: Result, images: Images, scratch: Path, weights_dir:
     rows = []
     for name in at_hand:
         cache, folder = FeatureCache(scratch / name), scratch / name
-        path, _ = build_engine(name, SIZE_PX, folder / "engines", weights_dir)
+        network = FrozenNetwork(name, SIZE_PX, weights_dir=weights_dir)
+        path = build_engine(network, folder / "engines")
         bare, keras = LiteModel(path, threads=available_cpus()), _keras_model(name, weights_dir)
 
-        def ours(cache: FeatureCache = cache, folder: Path = folder, name: str = name) -> Features:
+        def ours(cache: FeatureCache = cache, folder: Path = folder, network: FrozenNetwork = network) -> Features:
             shutil.rmtree(folder / "features", ignore_errors=True)
-            return cache.fetch(name, SIZE_PX, images.store, few, weights_dir=weights_dir).astype(np.float32)
+            return cache.fetch(network, images.store, few).astype(np.float32)
 
         ways: dict[str, Callable[[], Features]] = {
             "ours": ours,
@@ -198,7 +201,7 @@ def measure_networks(result: Result, images: Images, scratch: Path, weights_dir:
 
 def measure_loop(result: Result, images: Images) -> None:
     """Batch sizes, one network on all cores or several on one each, with and without reading the store."""
-    model = pretrained_embedder(BACKBONE, LOOP_PX)
+    model = pretrained_embedder(FrozenNetwork(BACKBONE, LOOP_PX))
     rows, cores = images.rows[:256], available_cpus()
     pixels = load_images(images.store, rows, LOOP_PX)
     ways: dict[str, Callable[[], Features]] = {}
@@ -228,7 +231,7 @@ def measure_cache(result: Result, images: Images, scratch: Path) -> None:
     """Features again, features with a tenth more images, and the index of a large cache."""
     folder = scratch / "kept"
     old = images.rows[: len(images.rows) * 9 // 10]
-    build_engine(BACKBONE, 96, folder / "engines")
+    build_engine(FrozenNetwork(BACKBONE, 96), folder / "engines")
     rows = []
     for words, wanted in (
         (f"{len(old)} images, none known", old),
@@ -236,8 +239,10 @@ def measure_cache(result: Result, images: Images, scratch: Path) -> None:
         ("all of them again", images.rows),
     ):
         cache = FeatureCache(folder)
-        computed = cache.missing(BACKBONE, 96, images.store, wanted)
-        rows.append((words, computed, _seconds(lambda c=cache, w=wanted: c.fetch(BACKBONE, 96, images.store, w))))
+        computed = cache.missing(FrozenNetwork(BACKBONE, 96), images.store, wanted)
+        rows.append(
+            (words, computed, _seconds(lambda c=cache, w=wanted: c.fetch(FrozenNetwork(BACKBONE, 96), images.store, w)))
+        )
     rng, writer = np.random.default_rng(SEED), FeatureShards(scratch / "large")
     digests = [bytes(row) for row in rng.integers(0, 256, (100_000, DIGEST_BYTES), np.uint8)]
     for start in range(0, len(digests), 512):
@@ -335,7 +340,7 @@ def _open_each(images: Images) -> Iterator[NDArray[np.uint8]]:
 
 
 def _keras_model(backbone: str, weights_dir: str | None = None) -> Any:
-    model = pretrained_embedder(backbone, SIZE_PX, weights_dir)
+    model = pretrained_embedder(FrozenNetwork(backbone, SIZE_PX, weights_dir=weights_dir))
     model.jit_compile = False
     return model
 

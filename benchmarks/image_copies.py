@@ -30,6 +30,7 @@ from automl_cnn.data.ingest import ingest
 from automl_cnn.data.samples import write_elpv
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.embeddings import write_embeddings
+from automl_cnn.features.frozen import FrozenNetwork
 
 SEED = 1
 BACKBONE, INPUT_PX = "efficientnet-lite0", 224
@@ -133,7 +134,7 @@ def _prepare(root: Path, folder: Path, work: Path) -> Pictures:
     # ids are hashes of paths within a root: two roots may share one
     usable["image_id"] = folder.name + usable["image_id"]
     store = ImageStore.open(files.images)
-    write_embeddings(BACKBONE, INPUT_PX, store, files.features / BACKBONE, work / "cache")
+    write_embeddings(FrozenNetwork(BACKBONE, INPUT_PX), store, files.features / BACKBONE, work / "cache")
     started = time.perf_counter()
     thumbnails = grey_thumbnails(usable, store)
     seconds = time.perf_counter() - started

@@ -31,6 +31,7 @@ from automl_cnn.data.ingest import ingest
 from automl_cnn.data.samples import write_elpv
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.embeddings import write_embeddings
+from automl_cnn.features.frozen import FrozenNetwork
 
 BACKBONE, SIZE_PX, FOLDS, FOLD_SEED = "efficientnet-lite0", 224, 5, 1
 SEEDS = (1, 2, 3)
@@ -213,7 +214,7 @@ def embed(root: Path, group_column: str | None, scratch: Path) -> LabelledSet:
     manifest = read_table(files.manifest, MANIFEST)
     usable = manifest[manifest["status"] == "ok"]
     folder = files.features / BACKBONE
-    write_embeddings(BACKBONE, SIZE_PX, ImageStore.open(files.images), folder, scratch / "cache")
+    write_embeddings(FrozenNetwork(BACKBONE, SIZE_PX), ImageStore.open(files.images), folder, scratch / "cache")
     values = np.load(folder / "base.npy")[usable["store_row"].to_numpy(np.int64)].astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
     groups = usable[group_column] if group_column else usable["image_id"]

@@ -15,6 +15,7 @@ from automl_cnn.config import DataParams
 from automl_cnn.data.ingest import ingest
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.embeddings import write_embeddings
+from automl_cnn.features.frozen import FrozenNetwork
 
 SETS = {"clothing": "sender_id", "magnetic-tile": "group"}  # and the column that names what belongs together
 BACKBONE = "efficientnet-lite0"
@@ -54,7 +55,7 @@ def prepare(name: str, data: Path) -> Prepared | None:
     files, cache = Files(KEPT / name / "artifacts"), KEPT / name
     ingest(DataParams(root=str(root), labels=str(labels), group_column=SETS[name]), files, cache)
     store = ImageStore.open(files.images)
-    write_embeddings(BACKBONE, store.size_px, store, files.features / BACKBONE, cache)
+    write_embeddings(FrozenNetwork(BACKBONE, store.size_px), store, files.features / BACKBONE, cache)
     manifest = read_table(files.manifest, MANIFEST)
     usable = manifest[manifest["status"] == "ok"].assign(excluded=False).reset_index(drop=True)
     embeddings = join_embeddings([files.features / BACKBONE / "base.npy"], usable)

@@ -26,6 +26,7 @@ from prepared import KEPT, prepare
 
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.cache import FeatureCache
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.models import pretrained
 from automl_cnn.models.classifier import build_classifier, levels
 from automl_cnn.models.spec import ClassifierSpec
@@ -83,7 +84,7 @@ def measure_heads(result: Result, sides: Sides) -> None:
     """The same head by both, from features in memory to scored on validation."""
     cache = FeatureCache(KEPT / "training")
     features, held_out = (
-        cache.fetch(BACKBONE, SIZE_PX, sides.store, rows).astype(np.float32)
+        cache.fetch(FrozenNetwork(BACKBONE, SIZE_PX), sides.store, rows).astype(np.float32)
         for rows, _ in (sides.training, sides.validation)
     )
     labels, expected = sides.training[1], sides.validation[1]

@@ -2,6 +2,7 @@
 
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.embeddings import write_embeddings
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.stage import Stage, run_stage
 
 
@@ -10,10 +11,8 @@ def main(stage: Stage) -> None:
     store = ImageStore.open(files.images)
     size_px = audit.input_size_px or store.size_px
     for name in dict.fromkeys(audit.backbones):
-        computed = write_embeddings(
-            name, size_px, store, files.embeddings / name, stage.cache,
-            search.weights_dir, stage.progress, search.download,
-        )  # fmt: skip
+        network = FrozenNetwork(name, size_px, weights_dir=search.weights_dir, download=search.download)
+        computed = write_embeddings(network, store, files.embeddings / name, stage.cache, stage.progress)
         print(f"{name}: {len(store):,} images at {size_px} px, {computed:,} feature vectors computed")
 
 

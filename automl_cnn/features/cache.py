@@ -17,10 +17,8 @@ from automl_cnn.errors import WeightsError
 from automl_cnn.features.digests import pixel_digests
 from automl_cnn.features.embed import Change, embed_rows
 from automl_cnn.features.engine import Engine, open_engine
-from automl_cnn.features.engine_key import engine_key
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.features.shards import FeatureShards
-from automl_cnn.models.registry import backbone_of
-from automl_cnn.models.spec import Pooling
 from automl_cnn.progress import Progress, silent
 
 SHARD_IMAGES = 512
@@ -43,70 +41,57 @@ class FeatureCache:
         self._engine: tuple[str, Engine] | None = None
 
     def fetch(
-        self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
-        policy: str = "none", view: int = 0, pooling: Pooling = "average",
-        weights_dir: str | None = None, progress: Progress = silent, forbid_flips: Collection[str] = (),
-        download: bool = False,
+        self, network: FrozenNetwork, store: ImageStore, rows: NDArray[np.int64], policy: str = "none", view: int = 0,
+        forbid_flips: Collection[str] = (), progress: Progress = silent,
     ) -> NDArray[np.float16]:  # fmt: skip
         """Features of pictures; those that are not in the cache are computed and kept.
 
         Args:
-            backbone: name in the registry.
-            input_size_px: height and width the backbone is given.
+            network: what computes them.
             store: the decoded images.
             rows: int64 [n], rows of the store, in any order, repeats allowed.
             policy: a key of data.augment.POLICIES; none for the pictures themselves.
             view: which view of the policy, from 0.
-            pooling: average or gem.
-            weights_dir: where weights are looked for first.
-            progress: told of every batch that is computed.
             forbid_flips: axes along which no view is mirrored.
-            download: whether Keras's file of weights may be fetched where no other is at hand.
+            progress: told of every batch that is computed.
         Returns:
             float16 [n, d], in the order of `rows`.
         Raises:
             WeightsError: no pretrained weights can be had, or they give features that are no numbers.
         """
         if not len(rows):
-            return np.empty((0, backbone_of(backbone).width), np.float16)
-        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
+            return np.empty((0, network.width), np.float16)
         name = view_name(policy, view, forbid_flips)
-        pictures, shards = self._pictures(store, rows, input_size_px), self._shards_of(key, name)
+        pictures, shards = self._pictures(store, rows, network.input_size_px), self._shards_of(network.key(), name)
 
         def change(pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
             return cached_view(pixels, policy, view, pictures.seed(row), forbid_flips)
 
         while (features := shards.read(pictures.digests)) is None:  # again where a shard turns out to be damaged
-            engine = self._open(key, backbone, input_size_px, weights_dir, pooling, download)
-            label = f"{backbone} {input_size_px} px {name}"
+            engine = self._open(network)
+            label = f"{network.backbone} {network.input_size_px} px {name}"
             _fill(shards, engine, pictures, None if name == "image" else change, label, progress)
         shards.touch()
         return features
 
     def missing(
-        self, backbone: str, input_size_px: int, store: ImageStore, rows: NDArray[np.int64],
-        policy: str = "none", view: int = 0, pooling: Pooling = "average",
-        weights_dir: str | None = None, forbid_flips: Collection[str] = (), download: bool = False,
+        self, network: FrozenNetwork, store: ImageStore, rows: NDArray[np.int64], policy: str = "none", view: int = 0,
+        forbid_flips: Collection[str] = (),
     ) -> int:  # fmt: skip
         """How many pictures `fetch` with the same arguments would compute; pictures of equal pixels count once."""
-        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
-        name = view_name(policy, view, forbid_flips)
-        return len(self._shards_of(key, name).missing(self._pictures(store, rows, input_size_px).digests))
+        shards = self._shards_of(network.key(), view_name(policy, view, forbid_flips))
+        return len(shards.missing(self._pictures(store, rows, network.input_size_px).digests))
 
-    def seconds_per_image(
-        self, backbone: str, input_size_px: int, store: ImageStore,
-        pooling: Pooling = "average", weights_dir: str | None = None, download: bool = False,
-    ) -> float:  # fmt: skip
+    def seconds_per_image(self, network: FrozenNetwork, store: ImageStore) -> float:
         """What computing one feature vector takes here, reading and shrinking included; measured, for the budget.
 
         The engine is made first where it is not there yet, which takes some 20 s and is not counted.
         """
-        key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
-        engine = self._open(key, backbone, input_size_px, weights_dir, pooling, download)
+        engine = self._open(network)
 
         def seconds(images: int) -> float:
             started = time.perf_counter()
-            for _ in embed_rows(engine, store, np.arange(images) % len(store), input_size_px):
+            for _ in embed_rows(engine, store, np.arange(images) % len(store), network.input_size_px):
                 pass
             return (time.perf_counter() - started) / images
 
@@ -126,14 +111,12 @@ class FeatureCache:
         shards.refresh()
         return shards
 
-    def _open(
-        self, key: str, backbone: str, input_size_px: int, weights_dir: str | None, pooling: Pooling, download: bool
-    ) -> Engine:
-        """The engine; the last one stays open, as views of one backbone follow each other."""
+    def _open(self, network: FrozenNetwork) -> Engine:
+        """The engine; the last one stays open, as views of one network follow each other."""
+        key = network.key()
         if self._engine is None or self._engine[0] != key:
             self._engine = None  # let go of the old one before the new one takes its memory
-            engines = self._folder / "engines"
-            self._engine = key, open_engine(backbone, input_size_px, engines, weights_dir, pooling, download)
+            self._engine = key, open_engine(network, self._folder / "engines")
         return self._engine[1]
 
 

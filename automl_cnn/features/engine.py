@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing
 from automl_cnn.data.decode_pool import available_cpus
-from automl_cnn.features.engine_key import engine_key
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.litert import MOST_COPIES, LiteModel
-from automl_cnn.models.spec import Pooling
 from automl_cnn.quiet import import_quietly, native_messages_dropped
 
 BATCH = 8
@@ -116,30 +115,18 @@ class KerasEngine:
         return np.concatenate(parts)
 
 
-def open_engine(
-    backbone: str,
-    input_size_px: int,
-    cache: Path,
-    weights_dir: str | None = None,
-    pooling: Pooling = "average",
-    download: bool = False,
-) -> Engine:
+def open_engine(network: FrozenNetwork, cache: Path) -> Engine:
     """The engine that suits this machine.
 
     Args:
-        backbone: name in the registry.
-        input_size_px: height and width it will be given.
+        network: what it computes.
         cache: folder in which LiteRT programs are kept.
-        weights_dir: where weights are looked for first.
-        pooling: how the last feature map becomes a vector.
-        download: whether Keras's file of weights may be fetched where no other is at hand.
     Raises:
         WeightsError: no pretrained weights can be had.
     """
     if gpu_present():
-        return KerasEngine(pretrained_embedder(backbone, input_size_px, weights_dir, pooling, download))
-    path, _ = build_engine(backbone, input_size_px, cache, weights_dir, pooling, download)
-    return FeatureEngine(path, lanes=min(available_cpus(), MOST_COPIES))
+        return KerasEngine(pretrained_embedder(network))
+    return FeatureEngine(build_engine(network, cache), lanes=min(available_cpus(), MOST_COPIES))
 
 
 def gpu_present() -> bool:
@@ -152,33 +139,23 @@ def gpu_present() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def build_engine(
-    backbone: str,
-    input_size_px: int,
-    cache: Path,
-    weights_dir: str | None = None,
-    pooling: Pooling = "average",
-    download: bool = False,
-) -> tuple[Path, str]:
-    """Find or make the LiteRT program of a backbone.
+def build_engine(network: FrozenNetwork, cache: Path) -> Path:
+    """Find or make the LiteRT program of a network: a .tflite file called after its key.
 
     Args:
-        backbone, input_size_px, cache, weights_dir, pooling, download: as in `open_engine`.
-    Returns:
-        Path of the .tflite file, and its key.
+        network, cache: as in `open_engine`.
     Raises:
         WeightsError: no pretrained weights can be had.
     """
-    key = engine_key(backbone, input_size_px, weights_dir, pooling, download)
-    path = cache / f"{key}.tflite"
+    path = cache / f"{network.key()}.tflite"
     if path.exists():
         with suppress(OSError):
             os.utime(path)  # `automl-cnn cache` tells when it was last used
     else:
-        content = to_litert(pretrained_embedder(backbone, input_size_px, weights_dir, pooling, download))
+        content = to_litert(pretrained_embedder(network))
         with replacing(path) as temporary:
             temporary.write_bytes(content)
-    return path, key
+    return path
 
 
 def to_litert(model: Any, batch: int = BATCH) -> bytes:
@@ -203,22 +180,15 @@ def to_litert(model: Any, batch: int = BATCH) -> bytes:
         return bytes(tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()]).convert())
 
 
-def pretrained_embedder(
-    backbone: str,
-    input_size_px: int,
-    weights_dir: str | None = None,
-    pooling: Pooling = "average",
-    download: bool = False,
-) -> Any:
+def pretrained_embedder(network: FrozenNetwork) -> Any:
     """The Keras 3 model that engines are made of: pooled features of float32 images in 0…255."""
     import_quietly("keras")
     import keras
 
     from automl_cnn.models.classifier import build_embedder
-    from automl_cnn.models.pretrained import load
     from automl_cnn.models.weights import assign_weights
 
-    weights = load(backbone, weights_dir, download)
-    model = build_embedder(keras, backbone, input_size_px, pooling)
+    weights = network.load()
+    model = build_embedder(keras, network.backbone, network.input_size_px, network.pooling)
     assign_weights(model, weights)
     return model

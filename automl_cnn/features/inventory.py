@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl_cnn.features.engine_key import ENGINE_VERSION
+from automl_cnn.features.frozen import ENGINE_VERSION
 
 DAY_SECONDS = 86_400
 _UNFINISHED_SECONDS = 3_600  # a temporary file this old belongs to a process that was killed

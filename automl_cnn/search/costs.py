@@ -150,26 +150,15 @@ class MeasuredCosts:
             return Pace(self._kept["import_s"], image_s, image_s)
         if arm.name not in paces:
             material = self._material
-            weights_dir = material.params.search.weights_dir
-            image_s = material.cached.seconds_per_image(
-                arm.backbone,
-                arm.input_size_px,
-                material.store,
-                arm.pooling,
-                weights_dir,
-                material.params.search.download,
-            )
+            image_s = material.cached.seconds_per_image(material.network(arm.values()), material.store)
             latency_s = self._latency_s(arm)
             paces[arm.name] = asdict(Pace(self._kept["import_s"], image_s, latency_s))
             write_json(self._path, self._kept)
         return Pace(**paces[arm.name])
 
     def _latency_s(self, arm: Arm) -> float:
-        search, folder = self._material.params.search, self._material.folder / "engines"
-        path, _ = build_engine(
-            arm.backbone, arm.input_size_px, folder, search.weights_dir, arm.pooling, search.download
-        )
-        model = LiteModel(path, threads=1)
+        material = self._material
+        model = LiteModel(build_engine(material.network(arm.values()), material.folder / "engines"), threads=1)
         images = np.random.default_rng(1).integers(0, 256, model.input_shape).astype(model.input_dtype)
         taken = []
         for _ in range(LATENCY_ROUNDS):
@@ -182,12 +171,11 @@ class MeasuredCosts:
         """Images whose features were not in the cache when the study asked for the first time."""
         missing = self._kept["missing"]
         if part not in missing:
-            material, arm = self._material, arm_of(values)
+            material = self._material
             rows = [material.training.rows] if policy else [material.training.rows, material.validation.rows]
             missing[part] = material.cached.missing(
-                arm.backbone, arm.input_size_px, material.store, np.concatenate(rows), policy=policy or "none",
-                view=view, pooling=arm.pooling, weights_dir=material.params.search.weights_dir,
-                forbid_flips=material.forbidden, download=material.params.search.download,
+                material.network(values), material.store, np.concatenate(rows), policy or "none", view,
+                material.forbidden,
             )  # fmt: skip
             write_json(self._path, self._kept)
         return int(missing[part])

@@ -9,7 +9,6 @@ from typing import Any
 
 from automl_cnn.artifacts import read_json, write_json
 from automl_cnn.errors import ArtifactError
-from automl_cnn.features.engine_key import engine_key
 from automl_cnn.search.climb_terms import ClimbPlan
 from automl_cnn.search.space import SearchSpace
 from automl_cnn.train.material import Material
@@ -31,12 +30,8 @@ def identity_of(space: SearchSpace, plan: ClimbPlan, material: Material) -> Iden
         material.classes,
         material.forbidden,
     ]
-    keys = {
-        arm.name: engine_key(
-            arm.backbone, arm.input_size_px, params.search.weights_dir, arm.pooling, params.search.download
-        )
-        for arm in space.arms  # those from scratch have no weights
-    }
+    # those from scratch have no weights
+    keys = {arm.name: material.network(arm.values()).key() for arm in space.arms}
     return {
         "the space": _digest(space.describe()),
         "images, labels or split": _digest(data),

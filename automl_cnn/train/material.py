@@ -17,6 +17,7 @@ from automl_cnn.data.augment import distinct_views
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features.cache import FeatureCache
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.progress import Progress, silent
 from automl_cnn.train.objective import objective_score
 
@@ -109,10 +110,15 @@ class Material:
         """
         augmented: dict[str, Any] = {} if view is None else {"policy": values["augmentation"], "view": view}
         return self.cached.fetch(
-            values["backbone"], values["input_size_px"], self.store, side.rows, pooling=values["pooling"],
-            weights_dir=self.params.search.weights_dir, forbid_flips=self.forbidden, progress=progress,
-            download=self.params.search.download, **augmented,
-        )  # fmt: skip
+            self.network(values), self.store, side.rows, forbid_flips=self.forbidden, progress=progress, **augmented
+        )
+
+    def network(self, values: Mapping[str, Any]) -> FrozenNetwork:
+        """The frozen network that a trial's values name: backbone, input_size_px, pooling."""
+        search = self.params.search
+        return FrozenNetwork(
+            values["backbone"], values["input_size_px"], values["pooling"], search.weights_dir, search.download
+        )
 
     def views(self, values: Mapping[str, Any], count: int, progress: Progress = silent) -> list[NDArray[np.float16]]:
         """Features of the training images and of at most `count` augmented views of them, one array [n, d] each."""

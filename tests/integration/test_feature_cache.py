@@ -17,9 +17,11 @@ from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.features.cache import FeatureCache
 from automl_cnn.features.embeddings import write_embeddings
 from automl_cnn.features.engine import FeatureEngine, KerasEngine, build_engine
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.features.shards import DIGEST_BYTES, FeatureShards
 
 BACKBONE, SIZE_PX, IMAGES = "efficientnet-lite0", 32, 90
+NETWORK = FrozenNetwork(BACKBONE, SIZE_PX)
 
 
 def write_store(folder: Path, pictures: np.ndarray) -> ImageStore:
@@ -39,7 +41,7 @@ def draw(count: int, seed: int) -> np.ndarray:
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that holds the engine alone: converting takes seconds, and is done once."""
     folder = tmp_path_factory.mktemp("engines")
-    build_engine(BACKBONE, SIZE_PX, folder / "engines")
+    build_engine(NETWORK, folder / "engines")
     return folder
 
 
@@ -56,14 +58,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
 def fetch(folder: Path, store: ImageStore, rows: np.ndarray, *view: object) -> tuple[np.ndarray, int]:
     """Features, and how many of them were computed."""
     cache = FeatureCache(folder)
-    computed = cache.missing(BACKBONE, SIZE_PX, store, rows, *view)
-    return cache.fetch(BACKBONE, SIZE_PX, store, rows, *view), computed
+    computed = cache.missing(NETWORK, store, rows, *view)
+    return cache.fetch(NETWORK, store, rows, *view), computed
 
 
 def test_features_are_those_of_the_engine_and_are_computed_once(folder: Path, store: ImageStore) -> None:
     rows = np.array([5, 88, 0, 5])
     found, computed = fetch(folder, store, rows)
-    path, _ = build_engine(BACKBONE, SIZE_PX, folder / "engines")
+    path = build_engine(NETWORK, folder / "engines")
     expected = FeatureEngine(path, threads=1).embed(load_images(store, rows[:3], SIZE_PX))
     np.testing.assert_allclose(found[:3].astype(np.float32), expected, atol=2e-3)
     np.testing.assert_array_equal(found[3], found[0])
@@ -94,7 +96,7 @@ def test_flips_of_two_policies_share_their_features(folder: Path, store: ImageSt
 def test_the_audit_gets_a_row_for_every_picture_and_a_second_run_computes_nothing(
     folder: Path, store: ImageStore, tmp_path: Path
 ) -> None:
-    computed = [write_embeddings(BACKBONE, SIZE_PX, store, tmp_path / "out", folder) for _ in range(2)]
+    computed = [write_embeddings(NETWORK, store, tmp_path / "out", folder) for _ in range(2)]
     assert computed == [IMAGES, 0]
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "base.npy"), fetch(folder, store, np.arange(IMAGES))[0])
 
@@ -106,6 +108,7 @@ import numpy as np
 from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.features import cache
+from automl_cnn.features.frozen import FrozenNetwork
 cache.SHARD_IMAGES = 8
 computed = []
 whole = cache._compute
@@ -115,7 +118,8 @@ def counted(*arguments):
     return features
 cache._compute = counted
 store = ImageStore.open(Path(sys.argv[2]))
-found = cache.FeatureCache(Path(sys.argv[1])).fetch("efficientnet-lite0", 32, store, np.arange(len(store)))
+network = FrozenNetwork("efficientnet-lite0", 32)
+found = cache.FeatureCache(Path(sys.argv[1])).fetch(network, store, np.arange(len(store)))
 print(json.dumps([sum(computed), found.astype(float).sum(), "tensorflow" in sys.modules]))
 """
 
@@ -135,13 +139,13 @@ def test_two_processes_share_the_work_and_a_killed_one_loses_no_more_than_a_shar
         time.sleep(0.002)
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.communicate()
-    left = FeatureCache(folder).missing(BACKBONE, SIZE_PX, everything, np.arange(IMAGES))
+    left = FeatureCache(folder).missing(NETWORK, everything, np.arange(IMAGES))
     results = [json.loads(process.communicate(timeout=120)[0]) for process in [start(folder, images) for _ in range(2)]]
     assert 0 < left < IMAGES
     assert sum(computed for computed, _, _ in results) == left
     assert len({total for _, total, _ in results}) == 1
     assert not any(tensorflow for _, _, tensorflow in results)
-    assert FeatureCache(folder).missing(BACKBONE, SIZE_PX, everything, np.arange(IMAGES)) == 0
+    assert FeatureCache(folder).missing(NETWORK, everything, np.arange(IMAGES)) == 0
 
 
 def test_a_damaged_shard_is_computed_anew(folder: Path, store: ImageStore, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +153,7 @@ def test_a_damaged_shard_is_computed_anew(folder: Path, store: ImageStore, caplo
     (shard,) = folder.glob("features/*/image/*.npz")
     shard.write_bytes(shard.read_bytes()[:-2000])
     cache = FeatureCache(folder)
-    after = cache.fetch(BACKBONE, SIZE_PX, store, np.arange(IMAGES))
+    after = cache.fetch(NETWORK, store, np.arange(IMAGES))
     np.testing.assert_array_equal(after, before)
     assert len(caplog.messages) == 1
     assert shard.with_suffix(".damaged").exists()
@@ -160,9 +164,9 @@ def test_the_keras_engine_gives_the_features_of_litert(engines: Path) -> None:
     from automl_cnn.features.engine import pretrained_embedder
 
     images = draw(11, 3)[:, :SIZE_PX, :SIZE_PX]
-    path, _ = build_engine(BACKBONE, SIZE_PX, engines / "engines")
+    path = build_engine(NETWORK, engines / "engines")
     lite = FeatureEngine(path, lanes=2).embed(images)
-    on_keras = KerasEngine(pretrained_embedder(BACKBONE, SIZE_PX)).embed(images)
+    on_keras = KerasEngine(pretrained_embedder(NETWORK)).embed(images)
     assert keras.config.floatx() == "float32"
     np.testing.assert_allclose(on_keras, lite, atol=1e-3)
 

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score
 from automl_cnn.audit.labels import find_label_issues
 from automl_cnn.data.decode import decode
 from automl_cnn.features.engine import FeatureEngine, build_engine
+from automl_cnn.features.frozen import FrozenNetwork
 
 CLOTHING = Path(__file__).parents[3] / "shared" / "data" / "clothing"
 SIZE_PX = 160
@@ -31,7 +32,7 @@ def test_one_swapped_label_in_ten_is_found_among_photographs_and_the_rate_is_tol
     pictures = [
         decode((CLOTHING / "images" / path).read_bytes(), SIZE_PX, "letterbox", 100).pixels for path in frame["path"]
     ]
-    engine = FeatureEngine(build_engine("efficientnet-lite0", SIZE_PX, tmp_path)[0])
+    engine = FeatureEngine(build_engine(FrozenNetwork("efficientnet-lite0", SIZE_PX), tmp_path))
     embeddings = engine.embed(np.stack(pictures))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
 

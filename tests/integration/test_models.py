@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from automl_cnn.features.engine import FeatureEngine, build_engine
+from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.models.classifier import build_classifier, build_embedder, levels
 from automl_cnn.models.layers import BATCHNORM_EPSILON
 from automl_cnn.models.pretrained import load
@@ -46,17 +47,17 @@ def test_folding_batchnorm_keeps_the_logits(images: np.ndarray) -> None:
 
 
 def test_the_litert_engine_gives_the_features_of_keras(images: np.ndarray, tmp_path: Path) -> None:
-    path, key = build_engine("efficientnet-lite0", SIZE_PX, tmp_path)
+    path = build_engine(FrozenNetwork("efficientnet-lite0", SIZE_PX), tmp_path)
     model = build_embedder(keras, "efficientnet-lite0", SIZE_PX)
     assign_weights(model, load("efficientnet-lite0"))
     features = FeatureEngine(path, threads=1).embed(images)
     assert np.abs(features - np.asarray(model(images.astype(np.float32), training=False))).max() <= 1e-3
     assert np.isfinite(features).all()
-    assert "efficientnet-lite0-64" in key
+    assert path.name.startswith("efficientnet-lite0-64")
 
 
 def test_the_engine_takes_any_number_of_images(images: np.ndarray, tmp_path: Path) -> None:
-    path, _ = build_engine("efficientnet-lite0", SIZE_PX, tmp_path)
+    path = build_engine(FrozenNetwork("efficientnet-lite0", SIZE_PX), tmp_path)
     engine = FeatureEngine(path, threads=1)
     many = np.concatenate([images] * 3)[:11]
     np.testing.assert_allclose(engine.embed(many)[4:8], engine.embed(images), atol=1e-4)

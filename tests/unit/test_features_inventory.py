@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from automl_cnn.cli import main
-from automl_cnn.features.engine_key import ENGINE_VERSION
+from automl_cnn.features.frozen import ENGINE_VERSION
 from automl_cnn.features.inventory import DAY_SECONDS, inventory, prune
 
 KEY = f"efficientnet-lite0-160-average-0123456789abcdef-v{ENGINE_VERSION}"
