@@ -157,7 +157,7 @@ class TrainParams(Section):
     @property
     def depths(self) -> tuple[int, ...]:
         """Lowest blocks that fine-tuning may start from, the first to be tried in front."""
-        given = self.unfreeze_from_block or 6
+        given = self.unfreeze_from_block or 4
         return (given,) if isinstance(given, int) else tuple(given)
 
 

@@ -15,10 +15,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "max_arms": 3,
             "finalists": 1,
             "input_sizes_px": [160],
-            "augmentations": ["none", "flip", "flips"],
+            "augmentations": ["none", "flip", "flips", "crop"],
             "views": 3,
         },
-        "train": {"epochs": 8, "unfreeze_from_block": [6], "learning_rate": 4e-4, "distillation": 0.0},
+        "train": {"epochs": 8, "unfreeze_from_block": [4], "learning_rate": 4e-4, "distillation": 0.0},
         "quantize": {"steps": 40, "learning_rate": 2e-5},
     },
     "balanced": {
@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "augmentations": ["none", "flip", "flips", "crop", "colour"],
             "views": 4,
         },
-        "train": {"epochs": 12, "unfreeze_from_block": [6, 4], "learning_rate": 4e-4, "distillation": 0.5},
+        "train": {"epochs": 12, "unfreeze_from_block": [4, 2], "learning_rate": 4e-4, "distillation": 0.5},
         "quantize": {"steps": 120, "learning_rate": 2e-5},
     },
     "best": {
@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "augmentations": ["none", "flip", "flips", "crop", "colour", "rotation", "randaugment", "erasing"],
             "views": 6,
         },
-        "train": {"epochs": 25, "unfreeze_from_block": [6, 4, 2], "learning_rate": 4e-4, "distillation": 0.5},
+        "train": {"epochs": 16, "unfreeze_from_block": [4, 2], "learning_rate": 4e-4, "distillation": 0.5},
         "quantize": {"steps": 400, "learning_rate": 2e-5},
     },
 }

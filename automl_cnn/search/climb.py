@@ -47,6 +47,7 @@ FAILURES_IN_A_ROW = 5  # heads
 LEADERS = 3  # heads that get more views
 ENSEMBLES = (3, 5)  # heads that are merged
 DESERVING = 0.05  # an arm whose best head scores this much less than the best of all is not fine-tuned
+FIRST_POLICY = "crop"  # of a fine-tuning, where it may be used
 FEWEST_EPOCHS = 3  # a shorter fine-tuning is not begun
 TEACHER_AFTER = 2  # fine-tunings: the best of them is worth listening to
 FROM_SCRATCH = 4  # times the epochs of a fine-tuning, at twice the rate
@@ -329,8 +330,10 @@ class _Climb:
         ordered = []
         for rank, head in enumerate(near):
             own = head.values["augmentation"]
-            # the policy of the head first; a network learns more from augmented images than a head does, so not none
-            policies = sorted(self._space.policies, key=lambda policy: (policy == "none", policy != own))
+            # a network learns more from augmented images than a head does: the head's own policy comes second
+            policies = sorted(
+                self._space.policies, key=lambda policy: (policy == "none", policy != FIRST_POLICY, policy != own)
+            )
             for place, policy in enumerate(policies):
                 for step, depth in enumerate(self._space.depths):
                     ordered.append(((rank + step + place, rank, step), (head, depth, policy)))

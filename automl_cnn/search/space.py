@@ -21,6 +21,7 @@ LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("adamw", "sgd")
 CLASS_WEIGHTS = ("none", "balanced")
 WEIGHT_DECAY = (1e-4, 1e-1)
+TUNING_SMOOTHING = 0.1  # at least: from block 4 up a network learns a few thousand labels by heart (docs/training.md)
 NESTED = ("members", "teacher")  # values that hold values of other trials
 LEARNING_RATE = (5e-4, 1e-2)  # of AdamW; SGD takes train.candidate.SGD_RATE times as much
 
@@ -112,7 +113,7 @@ class SearchSpace:
 
     arms: tuple[Arm, ...]
     policies: tuple[str, ...] = ("none",)
-    depths: tuple[int, ...] = (6,)
+    depths: tuple[int, ...] = (4,)
     fine_tuning_rate: float = 4e-4
     from_scratch: tuple[Arm, ...] = ()
 
@@ -156,7 +157,8 @@ def plain_head(arm: Arm) -> dict[str, Any]:
 def tuning_values(head: Mapping[str, Any], depth: int, rate: float, epochs: int, batch_size: int) -> dict[str, Any]:
     """Values of a fine-tuning that starts from a head."""
     tuned = {"unfreeze_from_block": depth, "fine_tuning_rate": rate, "epochs": epochs, "batch_size": batch_size}
-    return {**head, **tuned}
+    smoothing = max(head["label_smoothing"], TUNING_SMOOTHING)
+    return {**head, **tuned, "tuning_label_smoothing": smoothing}
 
 
 def taught_values(student: Mapping[str, Any], teacher: Mapping[str, Any], views: int, share: float) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def tuning_of(values: Mapping[str, Any], params: Params) -> FineTuning:
         unfreeze_from_block=values["unfreeze_from_block"],
         learning_rate=values["fine_tuning_rate"] * (SGD_RATE if train.optimizer == "sgd" else 1.0),
         weight_decay=values["weight_decay"],
-        label_smoothing=values["label_smoothing"],
+        label_smoothing=values["tuning_label_smoothing"],
         balanced=values["class_weight"] == "balanced",
         patience=train.patience,
         seed=train.seed,
@@ -121,5 +121,5 @@ def tuning_of(values: Mapping[str, Any], params: Params) -> FineTuning:
 
 _NOT_OF_THE_HEAD = (
     "unfreeze_from_block", "fine_tuning_rate", "epochs", "batch_size", "tuning_augmentation", "members", "teacher",
-    "teacher_views", "distillation",
+    "teacher_views", "distillation", "tuning_label_smoothing",
 )  # fmt: skip
