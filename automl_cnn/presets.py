@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "augmentations": ["none", "flip", "flips", "crop"],
             "views": 3,
         },
-        "train": {"epochs": 8, "unfreeze_from_block": [4], "learning_rate": 4e-4, "distillation": 0.0},
+        "train": {"epochs": 8, "unfreeze_from_block": [4, 6], "learning_rate": 4e-4, "distillation": 0.0},
         "quantize": {"steps": 40, "learning_rate": 2e-5},
     },
     "balanced": {
@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "augmentations": ["none", "flip", "flips", "crop", "colour"],
             "views": 4,
         },
-        "train": {"epochs": 12, "unfreeze_from_block": [4, 2], "learning_rate": 4e-4, "distillation": 0.5},
+        "train": {"epochs": 12, "unfreeze_from_block": [4, 2, 6], "learning_rate": 4e-4, "distillation": 0.5},
         "quantize": {"steps": 120, "learning_rate": 2e-5},
     },
     "best": {

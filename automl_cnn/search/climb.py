@@ -49,6 +49,7 @@ ENSEMBLES = (3, 5)  # heads that are merged
 DESERVING = 0.05  # an arm whose best head scores this much less than the best of all is not fine-tuned
 FIRST_POLICY = "crop"  # of a fine-tuning, where it may be used
 FEWEST_EPOCHS = 3  # a shorter fine-tuning is not begun
+ENOUGH_EPOCHS = 2 / 3  # of those planned; depths that leave time for fewer come last
 TEACHER_AFTER = 2  # fine-tunings: the best of them is worth listening to
 FROM_SCRATCH = 4  # times the epochs of a fine-tuning, at twice the rate
 RETRIES = 2  # of a fine-tuning that failed: out of memory with half the batch, diverged at a third of the rate
@@ -274,14 +275,17 @@ class _Climb:
         tried = {_tuning_key(record.values) for record in self._records if record.phase == "fine_tuning"}
         yield from self._whole_networks(tried)
         yield from self._taught(tried)
-        for head, depth, policy in self._deserving():
-            values = {
-                **tuning_values(head.values, depth, self._rate, 0, self._batch_size),
-                "tuning_augmentation": policy,
-            }
-            epochs = min(self._plan.epochs, self._epochs_that_fit(values))
-            if _tuning_key(values) not in tried and epochs >= min(FEWEST_EPOCHS, self._plan.epochs):
-                yield Step("fine_tuning", {**values, "epochs": epochs}, Fidelity(FINE_TUNING, head.images, head.views))
+        # a shallow one that is trained long enough beats a deep one that is not
+        for fewest in (math.ceil(ENOUGH_EPOCHS * self._plan.epochs), min(FEWEST_EPOCHS, self._plan.epochs)):
+            for head, depth, policy in self._deserving():
+                values = {
+                    **tuning_values(head.values, depth, self._rate, 0, self._batch_size),
+                    "tuning_augmentation": policy,
+                }
+                epochs = min(self._plan.epochs, self._epochs_that_fit(values))
+                if _tuning_key(values) not in tried and epochs >= fewest:
+                    step = {**values, "epochs": epochs}
+                    yield Step("fine_tuning", step, Fidelity(FINE_TUNING, head.images, head.views))
         tuned = self._ranked(FINE_TUNING)
         if tuned and tuned[0].epochs >= tuned[0].values["epochs"]:  # the best had not yet stopped to gain
             values = {**tuned[0].values, "epochs": 2 * tuned[0].values["epochs"]}

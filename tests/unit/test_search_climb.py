@@ -130,6 +130,18 @@ def test_the_best_network_teaches_each_that_costs_no_more_once(tmp_path: Path) -
     assert len({repr(record.values) for record in taught}) == len(taught)
 
 
+def test_a_depth_for_which_too_few_epochs_fit_gives_way_to_a_shallower_one(tmp_path: Path) -> None:
+    shallow_first = replace(SPACE, depths=(4, 8))
+    endless = replace(PLAN, max_fine_tunings=None)
+    tuned = [
+        record
+        for record in run(tmp_path / "log.jsonl", plan=endless, budget_s=420.0, space=shallow_first)[0].records
+        if record.phase == "fine_tuning"
+    ]
+    assert tuned[0].values["unfreeze_from_block"] == 8
+    assert tuned[0].values["epochs"] >= 2 / 3 * PLAN.epochs
+
+
 def test_a_failed_or_diverged_trial_does_not_end_the_search(tmp_path: Path) -> None:
     def sometimes(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
         if values["dropout"] == 0.4:
