@@ -18,7 +18,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "augmentations": ["none", "flip", "flips", "crop"],
             "views": 3,
         },
-        "train": {"epochs": 8, "unfreeze_from_block": [4, 6], "learning_rate": 4e-4, "distillation": 0.0},
+        "train": {"epochs": 8, "unfreeze_from_block": [6, 4], "learning_rate": 4e-4, "distillation": 0.0},
         "quantize": {"steps": 40, "learning_rate": 2e-5},
     },
     "balanced": {

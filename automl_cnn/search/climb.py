@@ -276,8 +276,11 @@ class _Climb:
         yield from self._whole_networks(tried)
         yield from self._taught(tried)
         # a shallow one that is trained long enough beats a deep one that is not
-        for fewest in (math.ceil(ENOUGH_EPOCHS * self._plan.epochs), min(FEWEST_EPOCHS, self._plan.epochs)):
-            for head, depth, policy in self._deserving():
+        enough, some = math.ceil(ENOUGH_EPOCHS * self._plan.epochs), min(FEWEST_EPOCHS, self._plan.epochs)
+        deserving = self._deserving()
+        shallow_first = sorted(deserving, key=lambda choice: -choice[1])
+        for fewest, choices in ((enough, deserving), (some, shallow_first)):
+            for head, depth, policy in choices:
                 values = {
                     **tuning_values(head.values, depth, self._rate, 0, self._batch_size),
                     "tuning_augmentation": policy,

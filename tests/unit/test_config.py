@@ -119,4 +119,4 @@ def test_depths_of_fine_tuning_are_one_block_or_a_list() -> None:
         parse_params({"data": {"root": "x"}, "train": {"unfreeze_from_block": given}}).train.depths
         for given in (5, [6, 4], None)
     ]
-    assert depths == [(5,), (6, 4), (4, 6)]
+    assert depths == [(5,), (6, 4), (6, 4)]
