@@ -20,7 +20,7 @@ import numpy as np
 
 from automl_cnn.tflite_file import read_model, schema, write_model
 
-LABELS, PREPROCESSING = "labels.txt", "preprocessing.json"
+LABELS, PREPROCESSING = COMPANIONS = "labels.txt", "preprocessing.json"  # inside the file, and beside it too
 BUFFER_NAME, SCHEMA_ID = "TFLITE_METADATA", b"M001"
 OLDEST_PARSER = "1.0.0"
 NEVER = (1980, 1, 1, 0, 0, 0)  # the date of the zip's files: the same model gives the same bytes

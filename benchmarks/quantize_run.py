@@ -38,9 +38,10 @@ from automl_cnn.litert import LiteModel  # noqa: E402
 from automl_cnn.models.classifier import build_classifier  # noqa: E402
 from automl_cnn.models.registry import backbone_of  # noqa: E402
 from automl_cnn.models.weights import Weights, assign_weights  # noqa: E402
+from automl_cnn.progress import silent  # noqa: E402
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8  # noqa: E402
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges  # noqa: E402
-from automl_cnn.quantize.convert import _convert, _int8_converter, convert_float32, convert_ptq_int8  # noqa: E402
+from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
 from automl_cnn.quantize.ladder import run_all  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
@@ -115,7 +116,7 @@ def run(task: Task) -> dict[str, Any]:
             "ai-edge": convert_ai_edge_int8(twin, calibration),
             "tfmot as documented": _documented(spec, weights, sides["train"], task.seed),
         }
-        making = Making(spec, twin, calibration, sides["train"], sides["validation"], params.quantize, folder, _silent)
+        making = Making(spec, twin, calibration, sides["train"], sides["validation"], params.quantize, folder, silent)
         started = time.perf_counter()
         contents["ours"] = making.exports()["qat_int8"]()
         qat_s = time.perf_counter() - started
@@ -162,7 +163,7 @@ def _documented(spec: Any, weights: Weights, training: LabelledImages, seed: int
     data = tf.data.Dataset.from_tensor_slices((images, training.labels)).shuffle(len(images), seed=seed)
     data = data.map(lambda image, label: (tf.cast(image, tf.float32), label))
     model.fit(data.batch(BATCH), epochs=1, verbose=0)
-    return _convert("tfmot as documented", _int8_converter(model))
+    return convert_qat_int8(model)
 
 
 def _worth(content: bytes | str, test: LabelledImages, path: Path) -> dict[str, Any]:
@@ -179,8 +180,6 @@ def _worth(content: bytes | str, test: LabelledImages, path: Path) -> dict[str, 
 
 def _agreement(twin: Any, calibration: NDArray[np.uint8], test: LabelledImages) -> dict[str, float]:
     """The simulation against its own file: share of test images of the same class, mean difference."""
-    from automl_cnn.quantize.convert import convert_qat_int8
-
     simulated = simulate_int8(twin, observe_ranges(twin, calibration))
     images = np.asarray(test.images[np.arange(len(test.labels))])
     expected = np.concatenate([
@@ -207,10 +206,6 @@ def _latencies(contents: dict[str, bytes | str], folder: Path) -> dict[str, list
 
 def _epoch_seconds(history: list[dict[str, float]]) -> float:
     return float(np.median([entry["seconds"] for entry in history[1:]] or [float("nan")]))
-
-
-def _silent(label: str, done: int, total: int, note: str = "") -> None:
-    """Nobody looks on."""
 
 
 if __name__ == "__main__":

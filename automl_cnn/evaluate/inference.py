@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +57,31 @@ def predict_rows(
             received=" × ".join(str(size) for size in interpreter.output_shape[1:]),
             action="Run the quantize stage again.",
         )
-    probabilities = np.empty((len(rows), n_classes), dtype=np.float32)
+    read = partial(load_images, store, input_size_px=input_size_px)
+    return run_rows(interpreter, read, rows, f"test images through {model.name}", progress)
+
+
+def run_rows(
+    model: LiteCopies,
+    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    label: str,
+    progress: Progress = silent,
+) -> NDArray[np.float32]:
+    """Run images that are read when their turn comes, one at a time on all cores.
+
+    Args:
+        model: one image in.
+        read: rows → uint8 RGB [k, H, W, 3].
+        rows: int64 [n].
+        label: for the progress report.
+        progress: told after every READ_AT_ONCE images.
+    Returns:
+        Probabilities as the file gives them, float32 [n, classes].
+    """
+    answers = np.empty((len(rows), *model.output_shape[1:]), np.float32)
     for start in range(0, len(rows), READ_AT_ONCE):
-        images = load_images(store, rows[start : start + READ_AT_ONCE], input_size_px)
-        probabilities[start : start + READ_AT_ONCE] = interpreter.run_each(images)
-        progress(f"test images through {model.name}", min(start + READ_AT_ONCE, len(rows)), len(rows))
-    return probabilities
+        part = rows[start : start + READ_AT_ONCE]
+        answers[start : start + len(part)] = model.run_each(read(part))
+        progress(label, start + len(part), len(rows))
+    return answers

@@ -11,8 +11,8 @@ from automl_cnn.errors import ArtifactError
 from automl_cnn.export.formats import Format
 from automl_cnn.export.golden import golden_of, write_golden
 from automl_cnn.progress import Progress, silent
+from automl_cnn.tflite_metadata import COMPANIONS
 
-COMPANIONS = ("labels.txt", "preprocessing.json")
 LISTING = "export.json"
 
 

@@ -20,9 +20,7 @@ from automl_cnn.quantize.images import LabelledImages, StoredImages
 from automl_cnn.quantize.ladder import measure
 from automl_cnn.quantize.rungs import Exports, Making
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
-from automl_cnn.tflite_metadata import with_metadata
-
-COPIED = ("labels.txt", "preprocessing.json")
+from automl_cnn.tflite_metadata import COMPANIONS, with_metadata
 
 
 def quantize_winner(params: Params, files: Files, progress: Progress = silent) -> list[Rung]:
@@ -86,7 +84,7 @@ def write_ladder(
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
-        for name in COPIED:
+        for name in COMPANIONS:
             shutil.copyfile(files.model / name, folder / name)
         write_json(folder / "ladder.json", [asdict(rung) for rung in judged])
     return judged

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.decode_pool import available_cpus
+from automl_cnn.evaluate.inference import run_rows
 from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses, score_probabilities
 from automl_cnn.evaluate.peak_memory import peak_memory_mib
@@ -19,7 +20,6 @@ from automl_cnn.quantize.images import Images, LabelledImages
 
 LATENCY_RUNS = 50
 CALIBRATION_BINS = 15
-READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
 
 
 def measure(
@@ -90,9 +90,5 @@ def run_all(
     source: Path | bytes, images: Images, rows: Sequence[int], label: str, progress: Progress = silent
 ) -> NDArray[np.float32]:
     """Probabilities that a .tflite file gives many images, on all cores: float32 [len(rows), classes]."""
-    model, answers = LiteCopies(source, available_cpus()), []
-    for start in range(0, len(rows), READ_AT_ONCE):
-        part = np.asarray(rows[start : start + READ_AT_ONCE])
-        answers.append(model.run_each(images[part]))
-        progress(label, start + len(part), len(rows))
-    return np.concatenate(answers)
+    model = LiteCopies(source, available_cpus())
+    return run_rows(model, images.__getitem__, np.asarray(rows, np.int64), label, progress)

@@ -53,7 +53,7 @@ def load_float_model(folder: Path) -> FloatModel:
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    images, probabilities = _load_golden(folder / "golden.npz")
+    images, probabilities = load_golden(folder / "golden.npz")
     return FloatModel(
         ClassifierSpec.load(folder / "spec.json"), load_weights(folder / "weights.npz"),
         read_lines(folder / "labels.txt"), images, probabilities,
@@ -115,7 +115,12 @@ def check_parity(twin: Any, images: NDArray[np.uint8], probabilities: NDArray[np
     return worst
 
 
-def _load_golden(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def load_golden(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Images and probabilities of golden.npz, as FloatModel has them.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
             return stored["images"], stored["probabilities"]

@@ -15,12 +15,11 @@ from automl_cnn.data.decode import DecodeError, decode, load_image, shrink
 from automl_cnn.errors import DataError, ModelFileError
 from automl_cnn.litert import LiteModel
 from automl_cnn.progress import Progress, silent
-from automl_cnn.tflite_metadata import read_files
+from automl_cnn.tflite_metadata import COMPANIONS, LABELS, PREPROCESSING, read_files
 
 if TYPE_CHECKING:  # pydantic would add a quarter of a second to `automl-cnn predict`
     from automl_cnn.config import Resize
 
-COMPANIONS = ("labels.txt", "preprocessing.json")
 _RESIZES = ("letterbox", "crop", "stretch")
 
 
@@ -54,7 +53,7 @@ class Predictor:
     def __init__(self, model: Path, threads: int = 1) -> None:
         self._model = LiteModel(model, threads=threads)
         self._preprocessing = _read_preprocessing(model)
-        self.labels = tuple(_companion(model, "labels.txt").splitlines())
+        self.labels = tuple(_companion(model, LABELS).splitlines())
         size_px = self._preprocessing.input_size_px
         if self._model.input_shape != (1, size_px, size_px, 3) or self._model.input_dtype != np.uint8:
             raise ModelFileError(
@@ -127,7 +126,7 @@ class _Preprocessing:
 
 
 def _read_preprocessing(model: Path) -> _Preprocessing:
-    text, path = _companion(model, "preprocessing.json"), model.with_name("preprocessing.json")
+    text, path = _companion(model, PREPROCESSING), model.with_name(PREPROCESSING)
     try:
         raw = json.loads(text)
         how = _Preprocessing(
