@@ -22,11 +22,12 @@ class LiteModel:
     Args:
         source: path of the file, or its bytes.
         threads: number of CPU threads.
+        outputs: how many it has to have; `run` gives the first.
     Raises:
-        ModelFileError: the file is missing, damaged, or has not exactly one input and one output.
+        ModelFileError: the file is missing, damaged, or has another number of inputs than one, or of outputs.
     """
 
-    def __init__(self, source: Path | bytes, threads: int = 1) -> None:
+    def __init__(self, source: Path | bytes, threads: int = 1, outputs: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self.where = str(source) if isinstance(source, Path) else "model"
@@ -45,15 +46,17 @@ class LiteModel:
         except (ValueError, RuntimeError) as error:
             first = str(error).splitlines()[0] if str(error) else "unreadable content"
             raise self._error("a whole .tflite file", first, "Export the model again.") from None
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(self._outputs) != outputs:
             raise self._error(
-                "one input and one output", f"{len(inputs)} and {len(outputs)}", "Give an image classifier."
-            )
-        self._input, self._output = inputs[0], outputs[0]
+                f"one input and {'one output' if outputs == 1 else f'{outputs} outputs'}",
+                f"{len(inputs)} and {len(self._outputs)}", "Give an image classifier.",
+            )  # fmt: skip
+        self._input = inputs[0]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
-        self.output_shape: tuple[int, ...] = tuple(int(n) for n in self._output["shape"])
-        self.input_dtype, self.output_dtype = np.dtype(self._input["dtype"]), np.dtype(self._output["dtype"])
+        self.output_shapes = tuple(tuple(int(n) for n in output["shape"]) for output in self._outputs)
+        self.output_shape: tuple[int, ...] = self.output_shapes[0]
+        self.input_dtype, self.output_dtype = np.dtype(self._input["dtype"]), np.dtype(self._outputs[0]["dtype"])
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Run one batch.
@@ -61,15 +64,15 @@ class LiteModel:
         Args:
             batch: the input's shape and dtype. uint8 and int8 outputs are returned dequantized.
         Returns:
-            float32 of the output's shape.
+            float32 of the first output's shape.
         """
-        self._interpreter.set_tensor(self._input["index"], batch)
-        self._interpreter.invoke()
-        raw = self._interpreter.get_tensor(self._output["index"])
-        scale, zero_point = self._output["quantization"]
-        if raw.dtype != np.float32 and scale:
-            raw = (raw.astype(np.float32) - zero_point) * scale
-        return np.asarray(raw, dtype=np.float32)
+        self._invoke(batch)
+        return self._read(self._outputs[0])
+
+    def run_outputs(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """As `run`, all outputs in their order."""
+        self._invoke(batch)
+        return [self._read(output) for output in self._outputs]
 
     def tensor_dtypes(self) -> list[str]:
         """Names of the dtypes of all tensors in the file, in order; 'float32' among them means it is not fully int8."""
@@ -80,6 +83,17 @@ class LiteModel:
         # told nowhere else: the nodes that a delegate took over are followed by one DELEGATE
         operators = self._interpreter._get_ops_details()
         return sum(operator["op_name"] == "DELEGATE" for operator in operators) or None
+
+    def _invoke(self, batch: NDArray[Any]) -> None:
+        self._interpreter.set_tensor(self._input["index"], batch)
+        self._interpreter.invoke()
+
+    def _read(self, output: dict[str, Any]) -> NDArray[np.float32]:
+        raw = self._interpreter.get_tensor(output["index"])
+        scale, zero_point = output["quantization"]
+        if raw.dtype != np.float32 and scale:
+            raw = (raw.astype(np.float32) - zero_point) * scale
+        return np.asarray(raw, dtype=np.float32)
 
     def _error(self, expected: str, received: str, action: str) -> ModelFileError:
         return ModelFileError(self.where, expected=expected, received=received, action=action)
@@ -93,17 +107,19 @@ class LiteCopies:
     Args:
         source: path of the file, or its bytes.
         threads: number of CPU threads, shared out among at most MOST_COPIES copies.
+        outputs: how many it has to have.
     Attributes:
-        input_shape, input_dtype, output_shape: of the file.
+        input_shape, input_dtype, output_shape, output_shapes: of the file.
     Raises:
         ModelFileError: as of LiteModel.
     """
 
-    def __init__(self, source: Path | bytes, threads: int) -> None:
+    def __init__(self, source: Path | bytes, threads: int, outputs: int = 1) -> None:
         copies = min(max(1, threads), MOST_COPIES)
-        self._models = [LiteModel(source, threads=max(1, threads // copies)) for _ in range(copies)]
+        self._models = [LiteModel(source, max(1, threads // copies), outputs) for _ in range(copies)]
         first = self._models[0]
-        self.input_shape, self.input_dtype, self.output_shape = first.input_shape, first.input_dtype, first.output_shape
+        self.input_shape, self.input_dtype = first.input_shape, first.input_dtype
+        self.output_shape, self.output_shapes = first.output_shape, first.output_shapes
 
     def run_each(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run images one at a time.
@@ -113,11 +129,16 @@ class LiteCopies:
         Returns:
             float32 [n, *output_shape[1:]], in the order of the images; the same however many copies there are.
         """
-        answers = np.empty((len(images), *self.output_shape[1:]), np.float32)
+        return self.run_each_outputs(images)[0]
+
+    def run_each_outputs(self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """As `run_each`, all outputs in their order."""
+        answers = [np.empty((len(images), *shape[1:]), np.float32) for shape in self.output_shapes]
 
         def run(number: int) -> None:
             for index in range(number, len(images), len(self._models)):
-                answers[index] = self._models[number].run(images[index][None])[0]
+                for answer, given in zip(answers, self._models[number].run_outputs(images[index][None]), strict=True):
+                    answer[index] = given[0]
 
         with ThreadPoolExecutor(len(self._models)) as pool:
             list(pool.map(run, range(len(self._models))))

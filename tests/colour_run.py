@@ -17,6 +17,8 @@ from PIL import Image
 from automl_cnn.artifacts import MANIFEST, SPLITS, TRIALS, Files, write_json, write_lines, write_table
 from automl_cnn.data.decode import decode
 from automl_cnn.data.store import StoreWriter
+from automl_cnn.reference.build import build_reference
+from automl_cnn.reference.record import REFERENCE
 
 WORKING_PX, INPUT_PX, A_CLASS = 48, 32, 12
 SPLIT_OF_GROUP = ["train", "train", "validation", "test"]
@@ -57,6 +59,8 @@ def _write_images(folder: Path, files: Files) -> None:
                         "split": SPLIT_OF_GROUP[i // 3],
                         "reason": "",
                         "pixel_sha": decoded.pixel_sha,
+                        "width": decoded.width,
+                        "height": decoded.height,
                         "store_row": store.add(decoded.pixels),
                     }
                 )
@@ -85,6 +89,7 @@ def _write_model(files: Files) -> None:
         "max_megapixels": 1.0,
     }
     (files.quantized / "preprocessing.json").write_text(json.dumps(preprocessing))
+    build_reference(files, files.quantized / "model.tflite", seed=1).save(files.quantized / REFERENCE)
     trials = pd.DataFrame(
         {
             "trial_id": ["0", "1", "2"],

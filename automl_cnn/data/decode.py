@@ -107,16 +107,14 @@ def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) 
         raise _explain(content, error) from None
 
 
-def load_image(path: Path, size_px: int, resize: Resize, max_megapixels: float) -> NDArray[np.uint8]:
-    """Read one image file for prediction; arguments as for `decode`.
+def decode_file(path: Path, size_px: int, resize: Resize, max_megapixels: float) -> DecodedImage:
+    """As `decode`, for a file that a user names.
 
-    Returns:
-        uint8 [size_px, size_px, 3], RGB, upright.
     Raises:
         DataError: the file is missing, cannot be read or gives no picture.
     """
     try:
-        return decode(path.read_bytes(), size_px, resize, max_megapixels).pixels
+        return decode(path.read_bytes(), size_px, resize, max_megapixels)
     except OSError as error:
         raise DataError(
             str(path), expected="a readable image file", received=error.strerror or str(error),

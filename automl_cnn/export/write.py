@@ -11,6 +11,7 @@ from automl_cnn.errors import ArtifactError
 from automl_cnn.export.formats import Format
 from automl_cnn.export.golden import golden_of, write_golden
 from automl_cnn.progress import Progress, silent
+from automl_cnn.reference.record import REFERENCE
 from automl_cnn.tflite_metadata import COMPANIONS
 
 LISTING = "export.json"
@@ -39,8 +40,9 @@ def write_export(files: Files, formats: Sequence[Format], folder: Path, progress
         for done, each in enumerate(formats):
             progress("formats", done, len(formats), each.name)
             each.write(files, temporary / each.file)
-        for name in COMPANIONS:
-            shutil.copyfile(files.quantized / name, temporary / name)
+        for name in (*COMPANIONS, REFERENCE):
+            if (path := files.quantized / name).exists():
+                shutil.copyfile(path, temporary / name)
         write_golden(golden, temporary)
         written = [{"format": each.name, "file": each.file, "quantized": each.quantized} for each in formats]
         write_json(temporary / LISTING, {"files": written})

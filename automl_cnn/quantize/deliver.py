@@ -20,6 +20,8 @@ from automl_cnn.quantize.images import LabelledImages, StoredImages
 from automl_cnn.quantize.ladder import measure
 from automl_cnn.quantize.rungs import Exports, Making
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
+from automl_cnn.reference.build import build_reference
+from automl_cnn.reference.record import REFERENCE
 from automl_cnn.tflite_metadata import COMPANIONS, with_metadata
 
 
@@ -39,7 +41,7 @@ def quantize_winner(params: Params, files: Files, progress: Progress = silent) -
     model = load_float_model(files.model)
     store, size_px = ImageStore.open(files.images), model.spec.input_size_px
     training, validation = split_rows(files, "train"), split_rows(files, "validation")
-    return write_ladder(
+    rungs = write_ladder(
         model,
         LabelledImages(StoredImages(store, training.store_rows, size_px), training.labels),
         LabelledImages(StoredImages(store, validation.store_rows, size_px), validation.labels),
@@ -47,6 +49,9 @@ def quantize_winner(params: Params, files: Files, progress: Progress = silent) -
         files,
         progress,
     )
+    reference = build_reference(files, files.quantized / "model.tflite", params.quantize.seed, progress)
+    reference.save(files.quantized / REFERENCE)
+    return rungs
 
 
 def write_ladder(

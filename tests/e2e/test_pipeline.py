@@ -109,6 +109,8 @@ def test_predicting_a_file_gives_the_probabilities_that_were_scored(project: Pro
     assert [prediction["path"] for prediction in predictions] == paths
     for prediction, (_, row) in zip(predictions, scored.iterrows(), strict=True):
         assert prediction["label"] == row["predicted"]
+        assert prediction["abstain"] in (True, False)
+        assert prediction["ood_score"] >= 0
         for label, probability in prediction["probabilities"].items():
             assert probability == pytest.approx(row[f"p_{label}"], abs=1e-6)
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from automl_cnn.audit.odd_looks import look_issues
-from automl_cnn.audit.properties import Look, measure_look
 from automl_cnn.config import Thresholds
+from automl_cnn.data.look import Look, measure_look
 
 
 def looks(*images: Image.Image) -> list[Look]:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from automl_cnn.data.decode import DecodedImage, DecodeError, content_box, decode, load_image, shrink
+from automl_cnn.data.decode import DecodedImage, DecodeError, content_box, decode, decode_file, shrink
 from automl_cnn.errors import DataError
 
 
@@ -368,9 +368,9 @@ def test_predicting_on_a_file_that_is_no_image_is_a_clear_error(tmp_path: Path) 
     page = tmp_path / "cat.jpg"
     page.write_text("<html>gone</html>")
     with pytest.raises(DataError, match=r"cat\.jpg: expected an image; received not_an_image: an HTML page"):
-        load_image(page, 32, "letterbox", 100)
+        decode_file(page, 32, "letterbox", 100)
     with pytest.raises(DataError, match="No such file"):
-        load_image(tmp_path / "none.jpg", 32, "letterbox", 100)
+        decode_file(tmp_path / "none.jpg", 32, "letterbox", 100)
 
 
 def test_decoding_imports_neither_pandas_nor_pydantic() -> None:
