@@ -165,7 +165,7 @@ class QuantizeParams(Section):
     """How the winner is shrunk. What is None the preset decides."""
 
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.003
-    calibration_images: Count = 256
+    calibration_images: Count | None = None
     steps: Annotated[int, Field(ge=0)] | None = None
     learning_rate: Positive | None = None
     batch_size: Count = 32

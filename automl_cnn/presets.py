@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "views": 3,
         },
         "train": {"epochs": 8, "unfreeze_from_block": [6, 4], "learning_rate": 4e-4, "distillation": 0.0},
-        "quantize": {"steps": 40, "learning_rate": 2e-5},
+        "quantize": {"steps": 40, "learning_rate": 2e-5, "calibration_images": 128},
     },
     "balanced": {
         "search": {
@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "views": 4,
         },
         "train": {"epochs": 12, "unfreeze_from_block": [4, 2, 6], "learning_rate": 4e-4, "distillation": 0.5},
-        "quantize": {"steps": 120, "learning_rate": 2e-5},
+        "quantize": {"steps": 120, "learning_rate": 2e-5, "calibration_images": 256},
     },
     "best": {
         "search": {
@@ -43,6 +43,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "views": 6,
         },
         "train": {"epochs": 16, "unfreeze_from_block": [4, 2], "learning_rate": 4e-4, "distillation": 0.5},
-        "quantize": {"steps": 400, "learning_rate": 2e-5},
+        "quantize": {"steps": 400, "learning_rate": 2e-5, "calibration_images": 256},
     },
 }

@@ -68,12 +68,13 @@ def write_ladder(
         model: the trained float network.
         training: images for calibration and training.
         validation: images that decide what ships.
-        params: steps and learning_rate are filled in.
+        params: no value is None.
         files: labels.txt and preprocessing.json are copied from `model`, `quantized` is replaced.
         progress: told about every batch, step and image.
     Returns:
         The rungs as ladder.json has them.
     """
+    assert params.calibration_images is not None  # the preset fills it in
     rows = choose_calibration(training.labels, model.class_names, params.calibration_images, params.seed)
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)

@@ -36,7 +36,7 @@ class Making:
         spec, twin: the trained network.
         calibration: uint8 [n, H, W, 3].
         training, validation: images of the split.
-        params: steps and learning_rate are filled in.
+        params: no value is None.
         folder: where the files are; the float32 file teaches the simulation.
         progress: told about every batch, step and image.
     """
@@ -73,7 +73,7 @@ class Making:
         from automl_cnn.quantize.scheme import simulate_int8
 
         params, training = self.params, self.training
-        assert params.steps is not None  # the preset fills both in
+        assert params.steps is not None  # the preset fills them in
         assert params.learning_rate is not None
         settings = QatSettings(params.steps, params.batch_size, params.learning_rate, params.seed)
         ranges = observe_ranges(self.twin, self.calibration, self.progress)

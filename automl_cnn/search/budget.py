@@ -11,18 +11,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from automl_cnn.reference.build import MOST_TRAINING
+
 STAGES = ("search", "train", "quantize", "evaluate")
 
 # Seconds of a stage's fixed work (building, converting, writing) for every second that loading TensorFlow takes.
 TRAIN_WORK = 1.2
-QUANTIZE_WORK = 4.5
+QUANTIZE_WORK = 3.6
 EVALUATE_S = 3.0
 # One image against one image through LiteRT in batches on all cores.
-SINGLE_IMAGES = 1.6  # one at a time, as files are measured
-CALIBRATION = 12.0  # every layer's output in Keras
-QAT = 15.0  # a training image of quantization-aware training, from block 4 up
+SINGLE_IMAGES = 1.3  # one at a time, as files are measured
+CALIBRATION = 30.0  # two converters and Keras look at every layer's output
+QAT = 12.0  # a training image of quantization-aware training, from block 4 up
+REFERENCE = 1.5  # probabilities, features and looks for reference.npz
 TUNING = {8: 1.2, 7: 1.4, 6: 1.7, 5: 2.3, 4: 2.9, 3: 3.3, 2: 3.6, 1: 4.0}  # of fine-tuning, by the lowest block
-FILES_MEASURED = 7  # four rungs, three checkpoints
+FILES_MEASURED = 7  # five rungs, up to three checkpoints
 LATENCY_RUNS = 400  # of single images, all files together
 TUNING_WORK = 1.5  # fixed work of a fine-tuning, as TRAIN_WORK
 WORST_CORRECTION = 4.0
@@ -106,10 +109,14 @@ def reserve(pace: Pace, work: Work, corrections: Mapping[str, float] | None = No
         corrections: stage → factor, from `corrections_of`.
     """
     factor = {stage: (corrections or {}).get(stage, 1.0) for stage in STAGES}
-    validated = FILES_MEASURED * work.validation * SINGLE_IMAGES + work.calibration * CALIBRATION
+    images = (
+        FILES_MEASURED * work.validation * SINGLE_IMAGES
+        + work.calibration * CALIBRATION
+        + (work.validation + min(work.training, MOST_TRAINING)) * REFERENCE
+    )
     return Reserve(
         train_s=factor["train"] * (1 + TRAIN_WORK) * pace.import_s,
-        quantize_s=factor["quantize"] * ((1 + QUANTIZE_WORK) * pace.import_s + validated * pace.image_s),
+        quantize_s=factor["quantize"] * ((1 + QUANTIZE_WORK) * pace.import_s + images * pace.image_s),
         step_s=factor["quantize"] * work.batch_size * (QAT + SINGLE_IMAGES) * pace.image_s,
         evaluate_s=factor["evaluate"] * (EVALUATE_S + (2 * work.test + LATENCY_RUNS) * pace.latency_s),
     )

@@ -52,7 +52,7 @@ def search(
     steps = params.quantize.steps or 0
     work = Work(
         len(material.training.rows), len(material.validation.rows), len(split_rows(files, "test").store_rows),
-        params.quantize.calibration_images, params.quantize.batch_size,
+        params.quantize.calibration_images or 0, params.quantize.batch_size,
     )  # fmt: skip
     corrections = _corrections(studies / "promised.json", files)
     probed = MeasuredCosts(studies / "probed.json", material, work, steps, clock.budget_s, import_s, corrections)
