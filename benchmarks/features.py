@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Result, Target, parser
+from harness import Result, Target, alternate, parser
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -146,7 +146,7 @@ def measure_speed(result: Result, images: Images, scratch: Path) -> None:
         "bare LiteRT loop, pixels in memory": lambda: _bare_loop(bare, pixels),
         "bare LiteRT loop, files read by Pillow": lambda: _bare_loop(bare, _open_each(images)),
     }
-    speeds, features = alternate(ways, len(images.paths), ROUNDS)
+    speeds, features = _speeds(ways, len(images.paths), ROUNDS)
     store, files, predict, predict_memory, loop, loop_files = (speeds[name] for name in ways)
     result.table(
         f"{BACKBONE} at {SIZE_PX} px, {len(images.paths)} images, median of {ROUNDS} rounds",
@@ -187,7 +187,7 @@ def measure_networks(result: Result, images: Images, scratch: Path, weights_dir:
             "predict": lambda keras=keras: np.asarray(keras.predict(pixels, batch_size=32, verbose=0)),
             "bare": lambda bare=bare: _bare_loop(bare, pixels),
         }
-        speeds, _ = alternate(ways, len(few), NETWORK_ROUNDS)
+        speeds, _ = _speeds(ways, len(few), NETWORK_ROUNDS)
         rows.append((
             name, *(statistics.median(speeds[way]) for way in ways),
             ratio(speeds["ours"], speeds["predict"]), ratio(speeds["ours"], speeds["bare"]),
@@ -214,7 +214,7 @@ def measure_loop(result: Result, images: Images) -> None:
             )
         bare = LiteModel(program, cores)
         ways[f"{batch} a batch, {cores} threads, pixels in memory"] = partial(_bare_loop, bare, pixels)
-    speeds, _ = alternate(ways, len(rows), ROUNDS)
+    speeds, _ = _speeds(ways, len(rows), ROUNDS)
     best = max(speeds, key=lambda name: statistics.median(speeds[name]))
     result.table(
         f"the loop, {BACKBONE} at {LOOP_PX} px, {len(rows)} images, median of {ROUNDS} rounds",
@@ -285,17 +285,12 @@ def files_to_features(engine: Any, images: Images) -> Features:
     return np.concatenate(parts)
 
 
-def alternate(
+def _speeds(
     ways: dict[str, Callable[[], Features]], images: int, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, Features]]:
-    """Run every way once to warm up, then in turn; images a second of each round, and the features."""
-    features = {name: way() for name, way in ways.items()}
-    speeds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name, way in ways.items():
-            speeds[name].append(images / _seconds(way))
-        print(f"round {number + 1} of {rounds}: " + ", ".join(f"{speeds[name][-1]:.0f}" for name in ways), flush=True)
-    return speeds, features
+    """Images a second of each round, and the features."""
+    taken, features = alternate(ways, rounds)
+    return {name: [images / seconds for seconds in taken[name]] for name in ways}, features
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:

@@ -6,13 +6,15 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -103,6 +105,29 @@ class Result:
         path.write_text(json.dumps(content, indent=2, default=float) + "\n", encoding="utf-8")
         print(f"{path} written")
         return path
+
+
+def alternate(ways: Mapping[str, Callable[[], T]], rounds: int) -> tuple[dict[str, list[float]], dict[str, T]]:
+    """Run every way once to warm up, then in turn.
+
+    Returns:
+        Way → seconds of each round; way → what it gave when it warmed up.
+    """
+    given = {name: way() for name, way in ways.items()}
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            taken[name].append(time.perf_counter() - started)
+        seconds = ", ".join(f"{taken[name][-1]:.2f} s" for name in ways)
+        print(f"round {number + 1} of {rounds}: {seconds}", flush=True)
+    return taken, given
+
+
+def times_faster(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Median of the ratios of the rounds: their seconds over ours."""
+    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
 def machine() -> dict[str, Any]:

@@ -13,14 +13,12 @@ prefix   an epoch of fine-tuning in which the frozen blocks run in the feature e
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import Result, parser
+from harness import Result, alternate, parser, times_faster
 from numpy.typing import NDArray
 from prepared import KEPT, prepare
 
@@ -101,8 +99,8 @@ def measure_heads(result: Result, sides: Sides) -> None:
             probabilities = _keras_head(spec, settings, features, labels, (held_out, expected))
             scores["keras"] = _macro_f1(expected, probabilities)
 
-        taken = alternate({"numpy": numpy_head, "Keras": keras_head})
-        ratio = statistics.median(b / a for a, b in zip(taken["numpy"], taken["Keras"], strict=True))
+        taken, _ = alternate({"numpy": numpy_head, "Keras": keras_head}, ROUNDS)
+        ratio = times_faster(taken["numpy"], taken["Keras"])
         medians = (statistics.median(taken[name]) for name in ("numpy", "Keras"))
         rows.append((units, *medians, ratio, scores["numpy"], scores["keras"]))
     result.table(
@@ -156,20 +154,20 @@ def measure_prefix(result: Result, sides: Sides) -> None:
             plain = replace(images, policy="none")
             held_out = [PrefixBatches(engine, plain, SIZE_PX, "validation") for engine, _ in (cut, whole)]
             epoch = iter(range(10**6))
-            training = alternate({
+            training, _ = alternate({
                 "cut": lambda cut=cut, own=batches[0], epoch=epoch: _train(cut[1], own, next(epoch)),
                 "whole": lambda whole=whole, own=batches[1], epoch=epoch: _train(whole[1], own, next(epoch)),
-            })  # fmt: skip
-            judged = alternate({
+            }, ROUNDS)  # fmt: skip
+            judged, _ = alternate({
                 "cut": lambda cut=cut, own=held_out[0]: _judge(cut[1], own),
                 "whole": lambda whole=whole, own=held_out[1]: _judge(whole[1], own),
-            })  # fmt: skip
+            }, ROUNDS)  # fmt: skip
             rows.append((
                 f"{block}, {policy}: {told}",
                 *(len(images.rows) / statistics.median(training[name]) for name in ("cut", "whole")),
-                statistics.median(b / a for a, b in zip(training["cut"], training["whole"], strict=True)),
+                times_faster(training["cut"], training["whole"]),
                 *(len(images.rows) / statistics.median(judged[name]) for name in ("cut", "whole")),
-                statistics.median(b / a for a, b in zip(judged["cut"], judged["whole"], strict=True)),
+                times_faster(judged["cut"], judged["whole"]),
             ))  # fmt: skip
     result.table(
         f"Fine-tuning {BACKBONE} at {SIZE_PX} px, images a second",
@@ -211,19 +209,6 @@ def _judge(network: Any, batches: PrefixBatches) -> None:
 
 def _macro_f1(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
     return objective_score("macro_f1", labels, probabilities)
-
-
-def alternate(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Run every way once to warm up, then in turn; seconds of each round."""
-    for way in ways.values():
-        way()
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way()
-            taken[name].append(time.perf_counter() - started)
-    return taken
 
 
 if __name__ == "__main__":
