@@ -38,13 +38,13 @@ def bootstrap_scores(
     Source: Efron and Tibshirani 1993, chapters 8.6 (groups as units) and 13.3 (percentile interval).
     """
     n_groups, n_classes = int(groups.max()) + 1, probabilities.shape[1]
-    sums = _sums_by_group(labels, probabilities, groups, bins)
+    sums = sums_by_group(labels, probabilities, groups, bins)
     rng = np.random.default_rng(seed)
     at_once = max(1, DRAWS_AT_ONCE // n_groups)
     parts = []
     for start in range(0, resamples, at_once):
         count = min(at_once, resamples - start)
-        parts.append(_scores(sums @ _draw(rng, count, n_groups), n_classes, bins))
+        parts.append(scores_of(sums @ _draw(rng, count, n_groups), n_classes, bins))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -52,31 +52,37 @@ def score_all_once(
     labels: NDArray[np.int64], probabilities: NDArray[np.float32], groups: NDArray[np.int64], *, bins: int
 ) -> dict[str, float]:
     """The bootstrap's own arithmetic on the images as they are; equals `score_probabilities`."""
-    sums = _sums_by_group(labels, probabilities, groups, bins)
+    sums = sums_by_group(labels, probabilities, groups, bins)
     once = np.ones((sums.shape[1], 1))
-    return {name: float(value[0]) for name, value in _scores(sums @ once, probabilities.shape[1], bins).items()}
+    return {name: float(value[0]) for name, value in scores_of(sums @ once, probabilities.shape[1], bins).items()}
 
 
 def share_interval(
-    samples: NDArray[np.float64], point: float, n_groups: int, confidence: float, *, low: float = 0.0
+    samples: NDArray[np.float64],
+    point: float,
+    n_groups: int,
+    confidence: float,
+    *,
+    low: float = 0.0,
+    high: float = 1.0,
 ) -> list[float]:
-    """The percentile interval of a share.
+    """The percentile interval of a share, or of another score that has bounds.
 
     Args:
         samples: float64 [resamples], as from `bootstrap_scores`, or the difference of two of them.
         point: the score on the images as they are.
         n_groups: units that were drawn.
         confidence: share of draws inside the interval, 0…1.
-        low: least possible value: 0 of a score, −1 of a difference. The greatest is 1.
+        low, high: least and greatest possible value: 0 and 1 of a share, −1 and 1 of a difference of two.
     Returns:
-        [low, high]. One group alone says nothing: the whole range. Of a score of exactly 0 or 1 every draw is the same;
+        [low, high]. One group alone says nothing: the whole range. Of a share of exactly 0 or 1 every draw is the same;
         there the exact binomial bound over groups takes the bootstrap's place.
     Source: Clopper and Pearson 1934, for the bound.
     """
     tail = (1 - confidence) / 2
     if n_groups < 2:
-        return [low, 1.0]
-    if low == 0.0 and point in (0.0, 1.0):
+        return [low, high]
+    if (low, high) == (0.0, 1.0) and point in (0.0, 1.0):
         reach = 1 - tail ** (1 / n_groups)
         return [1 - reach, 1.0] if point else [0.0, reach]
     bounds = np.quantile(samples, [tail, 1 - tail])
@@ -91,12 +97,16 @@ def _draw(rng: np.random.Generator, count: int, n_groups: int) -> NDArray[np.flo
     return times.reshape(count, n_groups).T.astype(np.float64)
 
 
-def _sums_by_group(
+def sums_by_group(
     labels: NDArray[np.int64], probabilities: NDArray[np.float32], groups: NDArray[np.int64], bins: int
 ) -> sparse.csr_array:
-    """What every metric is made of, summed a group: sparse [3 · classes + 3 · bins + 1, groups].
+    """What every metric is made of, summed a group.
 
-    Rows: hits, labels and predictions a class; images, confidence and hits a bin; log loss.
+    Args:
+        labels, probabilities, groups, bins: as in `bootstrap_scores`.
+    Returns:
+        Sparse [3 · classes + 3 · bins + 1, groups]; rows are hits, labels and predictions a class; images, confidence
+        and hits a bin; log loss.
     """
     n_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
@@ -119,7 +129,7 @@ def _sums_by_group(
     return sparse.coo_array((values, (rows, np.tile(groups, len(entries)))), shape=shape).tocsr()
 
 
-def _scores(sums: NDArray[np.float64], n_classes: int, bins: int) -> dict[str, NDArray[np.float64]]:
+def scores_of(sums: NDArray[np.float64], n_classes: int, bins: int) -> dict[str, NDArray[np.float64]]:
     """Metrics from sums [3 · classes + 3 · bins + 1, draws], one value a draw."""
     hits, given, predicted = sums[:n_classes], sums[n_classes : 2 * n_classes], sums[2 * n_classes : 3 * n_classes]
     _, confidence, binned_hits = sums[3 * n_classes : -1].reshape(3, bins, -1)

@@ -1,0 +1,218 @@
+"""Is B better than A: two models on the same images, group by group, and whether the test set can tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from automl_cnn.evaluate.intervals import DRAWS_AT_ONCE, bootstrap_scores, scores_of, share_interval, sums_by_group
+from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+POWER = 0.80
+_ONE_BIN = 1  # the calibration error is not compared
+_SAME = 1e-9  # two statistics that differ by less are equal: sums of floats in another order
+
+Verdict = Literal["better", "worse", "too_small_to_tell"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second − first of one metric.
+
+    Attributes:
+        value: on the images as they are; −1…1, of log_loss in nats, where less is better.
+        low, high: the interval of `value`.
+        p_value: of the hypothesis that it does not matter which of the two models answers, 0…1, two-sided.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_paired` found.
+
+    Attributes:
+        n: images.
+        groups: units that were drawn.
+        confidence: of the intervals, 0…1.
+        differences: of accuracy, balanced_accuracy, macro_f1 and log_loss.
+        verdict: on the second model's accuracy: better or worse only where the interval leaves out 0 and the
+            permutation test agrees.
+        changed: int64 [k], rows of the images whose predicted class differs.
+        detectable: the difference of accuracy, 0…1, that a test set like this shows four times out of five.
+        images_needed: of the same kind, to show a difference like the one that was found as often; None where none
+            was found.
+    """
+
+    n: int
+    groups: int
+    confidence: float
+    differences: Mapping[str, Difference]
+    verdict: Verdict
+    changed: NDArray[np.int64]
+    detectable: float
+    images_needed: int | None
+
+    def sentence(self, first: str = "the first", second: str = "the second") -> str:
+        """All of it in a line or two, for a person who decides.
+
+        Args:
+            first, second: what the models are called.
+        """
+        found = self.differences["accuracy"]
+        in_groups = f" in {self.groups:,} groups" if self.groups != self.n else ""
+        images = f"{self.n:,} images{in_groups}"
+        if not len(self.changed):
+            return f"{_capital(second)} gives every one of {images} the same class as {first}: nothing to tell apart."
+        figures = (
+            f"{100 * found.value:+.1f} points of accuracy ({100 * self.confidence:g} % interval "
+            f"{100 * found.low:+.1f} to {100 * found.high:+.1f}, p {found.p_value:.3f}) on {images}"
+        )
+        if self.verdict != "too_small_to_tell":
+            return f"{_capital(second)} is {self.verdict} than {first}: {figures}."
+        shows = f"It shows differences from about {100 * self.detectable:.1f} points (80 % power)"
+        if self.images_needed is not None:
+            shows += f"; this one takes about {_round_up(self.images_needed):,} images"
+        return f"The test set is too small to tell {second} from {first}: {figures}. {shows}."
+
+
+def compare_paired(
+    labels: NDArray[np.int64],
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> Comparison:
+    """Compare two models that answered the same images.
+
+    Args:
+        labels: int64 [n], indices of classes; n ≥ 1.
+        first, second: float32 [n, classes], probabilities in 0…1 of the two models.
+        groups: int64 [n], 0 … groups − 1, every value present; images of a group are drawn and swapped together.
+        resamples: draws of the bootstrap, and swaps of the permutation test where they are too many to try them all.
+        confidence: of the intervals, 0…1; 1 − confidence is the level of the test.
+        seed: of both.
+    Raises:
+        ValueError: the two have answered different numbers of images or classes.
+    Source: Efron and Tibshirani 1993, chapters 13.3 and 15.2; with single images and accuracy the permutation test is
+        McNemar's exact one.
+    """
+    if first.shape != second.shape or len(first) != len(labels):
+        raise ValueError(f"probabilities of shape {first.shape} and {second.shape} for {len(labels)} labels")
+    n_groups = int(groups.max()) + 1
+    samples = [
+        bootstrap_scores(labels, given, groups, resamples=resamples, bins=_ONE_BIN, seed=seed)
+        for given in (first, second)
+    ]
+    observed, p_values = _swap_test(labels, first, second, groups, resamples, seed)
+    differences = {}
+    for name in METRICS:
+        reach = -math.log(PROBABILITY_FLOOR) if name == "log_loss" else 1.0
+        low, high = share_interval(
+            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach
+        )
+        differences[name] = Difference(observed[name], low, high, p_values[name])
+    spread = float(np.std(samples[1]["accuracy"] - samples[0]["accuracy"]))
+    changed = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
+    detectable = _detectable(spread, n_groups, confidence)
+    found = abs(differences["accuracy"].value)
+    return Comparison(
+        n=len(labels),
+        groups=n_groups,
+        confidence=confidence,
+        differences=differences,
+        verdict=_verdict(differences["accuracy"], confidence),
+        changed=changed.astype(np.int64),
+        detectable=detectable,
+        images_needed=math.ceil(len(labels) * (detectable / found) ** 2) if found > _SAME and spread > 0 else None,
+    )
+
+
+def _verdict(found: Difference, confidence: float) -> Verdict:
+    """The interval of a handful of groups is too narrow, so the permutation test has to agree."""
+    if found.p_value > 1 - confidence or found.low <= 0 <= found.high:
+        return "too_small_to_tell"
+    return "better" if found.value > 0 else "worse"
+
+
+def _detectable(spread: float, n_groups: int, confidence: float) -> float:
+    """The difference of which the test at this level misses one in five; `spread` is its standard error.
+
+    Where no group told the models apart the standard error is unknown: it is at most that of the largest share of
+    groups that may do so and yet be missed by all.
+    """
+    tail = (1 - confidence) / 2
+    if spread == 0:
+        spread = math.sqrt((1 - tail ** (1 / n_groups)) / n_groups)
+    return float(min(1.0, (stats.norm.isf(tail) + stats.norm.ppf(POWER)) * spread))
+
+
+def _swap_test(
+    labels: NDArray[np.int64],
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Second − first of every metric, and how often a random swap of the models, group by group, differs as much."""
+    n_classes = first.shape[1]
+    sums = [sums_by_group(labels, given, groups, _ONE_BIN) for given in (first, second)]
+    total = [np.asarray(part.sum(axis=1)).reshape(-1, 1) for part in sums]
+    apart = (sums[1] - sums[0]).tocsr()
+
+    def differ(name: str, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Second − first when `moved` of what sets them apart has changed sides."""
+        ends = [scores_of(part, n_classes, _ONE_BIN)[name] for part in (total[0] + moved, total[1] - moved)]
+        return np.asarray(ends[1] - ends[0])
+
+    observed, p_values = {}, {}
+    hits, predictions, loss = range(n_classes), range(2 * n_classes, 3 * n_classes), [apart.shape[0] - 1]
+    decided_by = {"accuracy": hits, "balanced_accuracy": hits, "macro_f1": [*hits, *predictions], "log_loss": loss}
+    for name, rows in decided_by.items():
+        observed[name] = float(differ(name, np.zeros_like(total[0]))[0])
+        units = np.flatnonzero(np.abs(apart[list(rows)]).sum(axis=0))
+        every = 2 ** len(units) <= resamples
+        swaps = _all_swaps(len(units)) if every else _random_swaps(len(units), resamples, seed)
+        values = np.concatenate([differ(name, apart[:, units] @ part) for part in swaps])
+        as_much = int((np.abs(values) >= abs(observed[name]) - _SAME).sum())
+        # the images as they are count as one of the random swaps, so that p is never 0
+        p_values[name] = as_much / len(values) if every else (as_much + 1) / (len(values) + 1)
+    return observed, p_values
+
+
+def _all_swaps(units: int) -> Iterator[NDArray[np.float64]]:
+    """Every way to swap some of the units: [units, 2 ** units] of 0 and 1."""
+    yield (np.arange(2**units)[None, :] >> np.arange(units)[:, None] & 1).astype(np.float64)
+
+
+def _random_swaps(units: int, count: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """As many random ways, [units, part] at a time."""
+    rng = np.random.default_rng(seed)
+    at_once = max(1, DRAWS_AT_ONCE // units)
+    for start in range(0, count, at_once):
+        yield rng.integers(0, 2, (min(at_once, count - start), units)).T.astype(np.float64)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _round_up(images: int) -> int:
+    """Two digits are all that such an estimate is good for."""
+    step = 10 ** max(0, len(str(images)) - 2)
+    return -(-images // step) * step
