@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from automl_cnn.evaluate.intervals import DRAWS_AT_ONCE, bootstrap_scores, scores_of, share_interval, sums_by_group
+from automl_cnn.evaluate.intervals import (
+    DRAWS_AT_ONCE,
+    LOG_LOSS_ROW,
+    bootstrap_scores,
+    scores_of,
+    share_interval,
+    sums_by_group,
+)
 from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -181,7 +188,7 @@ def _swap_test(
         return np.asarray(ends[1] - ends[0])
 
     observed, p_values = {}, {}
-    hits, predictions, loss = range(n_classes), range(2 * n_classes, 3 * n_classes), [apart.shape[0] - 1]
+    hits, predictions, loss = range(n_classes), range(2 * n_classes, 3 * n_classes), [LOG_LOSS_ROW]
     decided_by = {"accuracy": hits, "balanced_accuracy": hits, "macro_f1": [*hits, *predictions], "log_loss": loss}
     for name, rows in decided_by.items():
         observed[name] = float(differ(name, np.zeros_like(total[0]))[0])
@@ -214,5 +221,5 @@ def _capital(text: str) -> str:
 
 def _round_up(images: int) -> int:
     """Two digits are all that such an estimate is good for."""
-    step = 10 ** max(0, len(str(images)) - 2)
-    return -(-images // step) * step
+    step = int(10 ** max(0, len(str(images)) - 2))
+    return math.ceil(images / step) * step
