@@ -89,6 +89,11 @@ class Files:
         return self.root / "evaluation"
 
     @property
+    def explanations(self) -> Path:
+        """Where the network looked in the failures of the test split: index.parquet and heat.npz."""
+        return self.root / "explanations"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from automl_cnn.artifacts import Files, read_json
 
 STAGES = (
-    "ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "report", "register",
+    "ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain", "report", "register",
 )  # fmt: skip
 
 

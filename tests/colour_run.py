@@ -14,9 +14,21 @@ import pandas as pd
 from colour_model import LABELS, colour_model
 from PIL import Image
 
-from automl_cnn.artifacts import MANIFEST, SPLITS, TRIALS, Files, write_json, write_lines, write_table
+from automl_cnn.artifacts import LABELS as LABELS_TABLE
+from automl_cnn.artifacts import (
+    MANIFEST,
+    PROPERTIES,
+    SPLITS,
+    TRIALS,
+    Files,
+    read_table,
+    write_json,
+    write_lines,
+    write_table,
+)
+from automl_cnn.audit.properties import measure_properties
 from automl_cnn.data.decode import decode
-from automl_cnn.data.store import StoreWriter
+from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.reference.build import build_reference
 from automl_cnn.reference.record import REFERENCE
 
@@ -31,6 +43,7 @@ def write_colour_run(project: Path) -> Files:
         f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_sizes_px: [{INPUT_PX}]\n"
     )
     _write_images(project / "data", files)
+    _write_audit(files)
     _write_model(files)
     return files
 
@@ -70,6 +83,28 @@ def _write_images(folder: Path, files: Files) -> None:
     fillers: dict[str, object] = dict.fromkeys(MANIFEST.columns, 0) | {"status": "ok", "error": "", "format": "PNG"}
     manifest = pd.DataFrame({column: table.get(column, fillers[column]) for column in MANIFEST.columns})
     write_table(files.manifest, manifest, MANIFEST)
+
+
+def _write_audit(files: Files) -> None:
+    """Embeddings are mean colours; the audit doubts the three wrong labels."""
+    splits = read_table(files.split / "splits.parquet", SPLITS)
+    manifest = read_table(files.manifest, MANIFEST).merge(splits[["image_id"]], on="image_id")
+    store = ImageStore.open(files.images)
+    write_embeddings(files, store.read(np.arange(len(store))).mean(axis=(1, 2)))
+    write_table(files.audit / "properties.parquet", measure_properties(manifest, store), PROPERTIES)
+    truth = splits["path"].str.split("/").str[0]
+    verdicts = splits[["image_id", "path", "label"]].assign(
+        suggested_label=truth, p_given=0.5, p_suggested=0.5, score=0.0, rank=np.arange(1, len(splits) + 1),
+        flagged=truth != splits["label"],
+    )  # fmt: skip
+    write_table(files.audit / "labels.parquet", verdicts, LABELS_TABLE)
+
+
+def write_embeddings(files: Files, values: np.ndarray) -> None:
+    """What the features stage leaves: float16 [stored images, d] of one backbone."""
+    folder = files.embeddings / "efficientnet-lite0"
+    folder.mkdir(parents=True)
+    np.save(folder / "base.npy", values.astype(np.float16))
 
 
 def _write_model(files: Files) -> None:

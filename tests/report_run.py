@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from colour_model import colour_model
+from colour_run import write_embeddings
 
 from automl_cnn.artifacts import (
     DUPLICATES,
     ISSUES,
     LABELS,
     MANIFEST,
+    PROPERTIES,
     SPLITS,
     TRIALS,
     Files,
@@ -25,10 +27,13 @@ from automl_cnn.artifacts import (
     write_lines,
     write_table,
 )
+from automl_cnn.audit.properties import measure_properties
 from automl_cnn.config import Params, parse_params
 from automl_cnn.data.decode import content_box
-from automl_cnn.data.store import StoreWriter
+from automl_cnn.data.store import ImageStore, StoreWriter
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
+from automl_cnn.reference.build import build_reference
+from automl_cnn.reference.record import REFERENCE
 from automl_cnn.train.candidate import Candidate
 
 WORKING_PX, INPUT_PX, A_CLASS = 48, 32, 12
@@ -123,6 +128,9 @@ def _write_audit(files: Files, table: pd.DataFrame, faultless: bool) -> None:
         }
     )
     write_table(files.audit / "labels.parquet", verdicts, LABELS)
+    store = ImageStore.open(files.images)
+    write_embeddings(files, store.read(np.arange(len(store))).mean(axis=(1, 2)))
+    write_table(files.audit / "properties.parquet", measure_properties(sound, store), PROPERTIES)
     issues, duplicates = pd.DataFrame(columns=list(ISSUES.columns)), pd.DataFrame(columns=list(DUPLICATES.columns))
     if not faultless:
         broken = table.loc[table["status"] != "ok", ["image_id", "path"]]
@@ -222,3 +230,4 @@ def _write_model(files: Files, labels: list[str]) -> None:
     write_lines(files.quantized / "labels.txt", labels)
     how = {"working_size_px": WORKING_PX, "input_size_px": INPUT_PX, "resize": "letterbox", "max_megapixels": 1.0}
     write_json(files.quantized / "preprocessing.json", how)
+    build_reference(files, files.quantized / "model.tflite", seed=1).save(files.quantized / REFERENCE)

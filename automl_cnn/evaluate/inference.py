@@ -13,8 +13,9 @@ from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.data.split_images import load_images
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import ModelFileError
-from automl_cnn.litert import LiteCopies
+from automl_cnn.litert import LiteCopies, LiteModel
 from automl_cnn.progress import Progress, silent
+from automl_cnn.tflite_features import with_features
 
 READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
 
@@ -42,23 +43,26 @@ def predict_rows(
         ModelFileError: the file is missing, damaged, or of another input or output shape.
     """
     interpreter = LiteCopies(model, threads=available_cpus())
-    expected = (1, input_size_px, input_size_px, 3)
-    if interpreter.input_shape != expected or interpreter.input_dtype != np.uint8:
-        raise ModelFileError(
-            str(model),
-            expected=f"uint8 input of shape {expected}, as preprocessing.json says",
-            received=f"{interpreter.input_dtype} {interpreter.input_shape}",
-            action="Run the quantize stage again.",
-        )
-    if interpreter.output_shape != (1, n_classes):
-        raise ModelFileError(
-            str(model),
-            expected=f"{n_classes} probabilities, one a line of labels.txt",
-            received=" × ".join(str(size) for size in interpreter.output_shape[1:]),
-            action="Run the quantize stage again.",
-        )
+    _check_shapes(model, interpreter, input_size_px, n_classes)
     read = partial(load_images, store, input_size_px=input_size_px)
     return run_rows(interpreter, read, rows, f"test images through {model.name}", progress)
+
+
+def examine_rows(
+    model: Path,
+    store: ImageStore,
+    rows: NDArray[np.int64],
+    input_size_px: int,
+    n_classes: int,
+    progress: Progress = silent,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `predict_rows`, with the features behind every answer: float32 [n, classes] and [n, d]."""
+    LiteModel(model)  # damage is told of the file itself
+    interpreter = LiteCopies(with_features(model.read_bytes()), threads=available_cpus(), outputs=2)
+    _check_shapes(model, interpreter, input_size_px, n_classes)
+    read = partial(load_images, store, input_size_px=input_size_px)
+    given, features = _run(interpreter, read, rows, f"test images through {model.name}", progress)
+    return given, features.reshape(len(rows), -1)
 
 
 def run_rows(
@@ -79,9 +83,39 @@ def run_rows(
     Returns:
         Probabilities as the file gives them, float32 [n, classes].
     """
-    answers = np.empty((len(rows), *model.output_shape[1:]), np.float32)
+    return _run(model, read, rows, label, progress)[0]
+
+
+def _run(
+    model: LiteCopies,
+    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    label: str,
+    progress: Progress,
+) -> list[NDArray[np.float32]]:
+    """All outputs of `run_rows`, float32 [n, …] each."""
+    outputs = [np.empty((len(rows), *shape[1:]), np.float32) for shape in model.output_shapes]
     for start in range(0, len(rows), READ_AT_ONCE):
         part = rows[start : start + READ_AT_ONCE]
-        answers[start : start + len(part)] = model.run_each(read(part))
+        for output, given in zip(outputs, model.run_each_outputs(read(part)), strict=True):
+            output[start : start + len(part)] = given
         progress(label, start + len(part), len(rows))
-    return answers
+    return outputs
+
+
+def _check_shapes(model: Path, interpreter: LiteCopies, input_size_px: int, n_classes: int) -> None:
+    expected = (1, input_size_px, input_size_px, 3)
+    if interpreter.input_shape != expected or interpreter.input_dtype != np.uint8:
+        raise ModelFileError(
+            str(model),
+            expected=f"uint8 input of shape {expected}, as preprocessing.json says",
+            received=f"{interpreter.input_dtype} {interpreter.input_shape}",
+            action="Run the quantize stage again.",
+        )
+    if interpreter.output_shape != (1, n_classes):
+        raise ModelFileError(
+            str(model),
+            expected=f"{n_classes} probabilities, one a line of labels.txt",
+            received=" × ".join(str(size) for size in interpreter.output_shape[1:]),
+            action="Run the quantize stage again.",
+        )

@@ -21,7 +21,7 @@ from automl_cnn.report.score_facts import ScoreFacts, read_scores
 from automl_cnn.report.thumbnails import Thumbnails
 from automl_cnn.report.verdict import Advice, advise
 
-STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate")
+STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain")
 
 
 @dataclass(frozen=True)

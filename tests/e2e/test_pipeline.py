@@ -149,7 +149,7 @@ def test_changing_a_quantize_parameter_reruns_quantize_and_what_follows(project:
         path.write_text(before)
     assert "quantize" in planned
     assert not {"features", "audit", "split", "search", "train"} & set(planned)
-    assert following == ["quantize", "evaluate", "report", "register"]
+    assert following == ["quantize", "evaluate", "explain", "report", "register"]
 
 
 def test_metrics_and_plots_are_those_of_dvc(project: Project, finished: Files) -> None:

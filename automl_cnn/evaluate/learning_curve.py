@@ -1,0 +1,265 @@
+"""Would more labels help: a linear head on frozen features learns from growing parts of the training side.
+
+The head is judged on validation, so that the test split stays unseen, and on features of a frozen network, because
+those of the fine-tuned one have been shaped by the labels. Where its curve still rises, so in general does that of the
+fine-tuned network, from a higher place; the figures are the head's, not the model's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+
+from automl_cnn.audit.ensemble import principal_components
+from automl_cnn.audit.folds import rows_of_groups
+from automl_cnn.evaluate.intervals import share_interval
+from automl_cnn.progress import Progress, silent
+
+COMPONENTS = 256
+# C of the head. On ELPV it names .80, .82, .83, .83 and .84 of validation rightly, from a tenth of the training images
+# to all of them; shrinkage LDA .73, .75, .77, .80 and .81, ridge regression .79, .81, .81, .80 and .79.
+REGULARIZATION = 0.003
+SIZES = 5  # training sets from SMALLEST_SHARE of the images to all of them, each larger by the same factor
+SMALLEST_SHARE = 0.1
+SEEDS = 5
+LARGEST = 6000  # training images, and validation images, that are looked at
+LEAST_A_CLASS = 10  # training images, on average, without which nothing is said
+RESAMPLES = 500
+TIMES = 2  # how many times as many labels are looked ahead to
+MOST_TIMES = 10.0  # further ahead a curve is not believed
+OVERALL_GAIN, CLASS_GAIN = 0.01, 0.05  # what "how many more labels" is asked for
+WORTH_IT = 0.005  # more labels help when the lower end of the gain by TIMES as many is at least this …
+LEAST_GROUPS = 5  # … and there are as many groups to be sure by
+_FLOORS = np.linspace(0.0, 0.9, 10)  # of the error that no label removes, as shares of the least error that was seen
+_LEAST_ERROR = 1e-4
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One side of the split.
+
+    Attributes:
+        embeddings: float [n, d].
+        labels: int64 [n].
+        groups: text [n].
+    """
+
+    embeddings: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.object_]
+
+
+def measure_learning_curve(
+    training: Embedded, validation: Embedded, class_names: list[str], seed: int, progress: Progress = silent
+) -> dict[str, Any]:
+    """Let a head learn from more and more images, and look ahead.
+
+    Args:
+        training, validation: features that no label has shaped.
+        class_names: in the order of the labels.
+        seed: of what is drawn; whole groups are, class by class.
+        progress: told after every fit.
+    Returns:
+        What learning_curve.json holds: sentence; validation_images; seeds; overall (accuracy) and classes (recall; a
+        list in the order of class_names, those without validation images left out), each with label (classes alone),
+        points, a list of images (of the class, on average over the seeds), score and score_ci95; ahead, with images
+        (TIMES as many), score, score_ci95, gain and gain_ci95; gain_wanted; images_wanted, how many more images that
+        takes, None where not even MOST_TIMES as many are enough; and helps. overall is None where there are too few
+        images. The intervals are those of the validation images, drawn in groups.
+    Source: Hestness et al. 2017 for the power law with a floor.
+    """
+    counts = np.bincount(training.labels, minlength=len(class_names))
+    if len(training.labels) < LEAST_A_CLASS * len(class_names) or not len(validation.labels):
+        sentence = f"{len(training.labels):,} training images of {len(class_names)} classes are too few to tell."
+        return {"sentence": sentence, "validation_images": len(validation.labels), "overall": None, "classes": []}
+    rng = np.random.default_rng(seed)
+    judged = np.sort(rng.permutation(len(validation.labels))[:LARGEST])
+    wrong, images = _learn(training, validation, judged, len(class_names), rng, progress)
+    labels, groups = validation.labels[judged], validation.groups[judged]
+    errors, drawn = _errors(wrong, labels, groups, len(class_names), rng)
+    overall = _look_ahead(
+        images.sum(axis=1), errors[:, -1], drawn[:, -1], len(training.labels), OVERALL_GAIN, len(np.unique(groups))
+    )
+    units = [len(np.unique(groups[labels == i])) for i in range(len(class_names))]
+    classes = [
+        {"label": name, **_look_ahead(images[:, i], errors[:, i], drawn[:, i], int(counts[i]), CLASS_GAIN, units[i])}
+        for i, name in enumerate(class_names)
+        if np.isfinite(errors[:, i]).all() and images[0, i] > 0
+    ]
+    return {
+        "sentence": _sentence(overall, classes), "validation_images": len(judged), "seeds": SEEDS, "overall": overall,
+        "classes": classes,
+    }  # fmt: skip
+
+
+def _learn(
+    training: Embedded, validation: Embedded, judged: NDArray[np.int64], n_classes: int, rng: np.random.Generator,
+    progress: Progress,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Share of the seeds that answer wrongly, [sizes, validation], and training images, [sizes, classes]."""
+    orders = [_growing(training, rng) for _ in range(SEEDS)]
+    used = np.unique(np.concatenate([order[:LARGEST] for order in orders]))
+    most = min(len(training.labels), LARGEST)
+    sizes = np.geomspace(SMALLEST_SHARE * most, most, SIZES).round().astype(int)
+    wrong, images = np.zeros((SIZES, len(judged))), np.zeros((SIZES, n_classes))
+    with threadpool_limits(1):  # the same sums on any number of cores
+        both = np.concatenate([training.embeddings[used], validation.embeddings[judged]]).astype(np.float32)
+        values = principal_components(both, COMPONENTS)
+        place = np.full(len(training.labels), -1)
+        place[used] = np.arange(len(used))
+        for number, order in enumerate(orders):
+            for step, size in enumerate(sizes):
+                rows = order[:size]
+                said = _fit(values[place[rows]], training.labels[rows], values[len(used) :])
+                wrong[step] += (said != validation.labels[judged]) / SEEDS
+                images[step] += np.bincount(training.labels[rows], minlength=n_classes) / SEEDS
+                progress("learning curve", number * SIZES + step + 1, SEEDS * SIZES)
+    return wrong, images
+
+
+def _growing(training: Embedded, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All rows in an order whose every beginning holds whole groups (but for the last) and each class's share."""
+    parts = rows_of_groups(training.groups)
+    main = np.array([np.bincount(training.labels[rows]).argmax() for rows in parts])
+    place = np.empty(len(parts))
+    for label in np.unique(main):
+        members = rng.permutation(np.flatnonzero(main == label))
+        sizes = np.array([len(parts[group]) for group in members])
+        place[members] = (np.cumsum(sizes) - sizes / 2) / sizes.sum()
+    return np.concatenate([parts[group] for group in np.argsort(place, kind="stable")])
+
+
+def _fit(values: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray[np.float32]) -> NDArray[np.int64]:
+    if len(np.unique(labels)) < 2:
+        return np.full(len(asked), labels[0])
+    head = LogisticRegression(C=REGULARIZATION, class_weight="balanced", max_iter=100, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough for counting
+        return np.asarray(head.fit(values, labels).predict(asked), np.int64)
+
+
+def _errors(
+    wrong: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.object_], n_classes: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+    """Error of each class and, last, of all images: [sizes, classes + 1]; and in draws of groups, [.., draws]."""
+    group_of = np.unique(groups.astype(str), return_inverse=True)[1].reshape(-1)
+    n_groups = int(group_of.max()) + 1
+    times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), RESAMPLES).T  # (groups, draws)
+    times = np.concatenate([np.ones((n_groups, 1)), times], axis=1)  # the images as they are come first
+    shape = (n_classes, n_groups)
+
+    def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        classes = sparse.coo_array((values, (labels, group_of)), shape=shape).tocsr() @ times
+        return np.concatenate([classes, classes.sum(axis=0, keepdims=True)])
+
+    counts = summed(np.ones(len(labels)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # a class that a draw leaves out has no error there
+        errors = np.array([summed(row) / counts for row in wrong])
+    return errors[..., 0], errors[..., 1:]
+
+
+def _look_ahead(
+    images: NDArray[np.float64],
+    error: NDArray[np.float64],
+    drawn: NDArray[np.float64],
+    now: int,
+    wanted: float,
+    n_groups: int,
+) -> dict[str, Any]:
+    """Points and extrapolation of one curve: images [sizes], error [sizes], its draws [sizes, draws]."""
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    power = fit_power_law(images, np.concatenate([error[:, None], drawn], axis=1))
+    here, ahead = (power.error_at(count) for count in (float(now), float(TIMES * now)))
+    enough = power.images_for(np.maximum(here - wanted, 0.0))[0]
+    gains = here - ahead
+    gain_ci95 = _interval(gains[1:])
+    points = [
+        {"images": round(float(n)), "score": 1 - e, "score_ci95": share_interval(1 - draws, 1 - e, n_groups, 0.95)}
+        for n, e, draws in zip(images.tolist(), error.tolist(), drawn, strict=True)
+    ]
+    return {
+        "points": points,
+        "ahead": {
+            "images": TIMES * now,
+            "score": float(1 - ahead[0]),
+            "score_ci95": _interval(1 - ahead[1:]),
+            "gain": float(gains[0]),
+            "gain_ci95": gain_ci95,
+        },
+        "gain_wanted": wanted,
+        "images_wanted": int(np.ceil(enough - now)) if enough <= MOST_TIMES * now else None,
+        "helps": n_groups >= LEAST_GROUPS and gain_ci95[0] >= WORTH_IT,
+    }
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """error = floor + scale · images^slope, several of them: float64 [k] each, slope ≤ 0."""
+
+    floor: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+    def error_at(self, images: float) -> NDArray[np.float64]:
+        """Error after learning from so many images, float64 [k]."""
+        return self.floor + self.scale * images**self.slope
+
+    def images_for(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How many images it takes, float64 [k]; infinity where no number is enough."""
+        reachable = (error > self.floor) & (self.slope < 0)
+        share = np.where(reachable, (error - self.floor) / np.maximum(self.scale, 1e-300), 1.0)
+        with np.errstate(over="ignore"):
+            return np.where(reachable, share ** (1 / np.where(reachable, self.slope, -1.0)), np.inf)
+
+
+def fit_power_law(images: NDArray[np.float64], errors: NDArray[np.float64]) -> PowerLaw:
+    """Least squares in the error, over a grid of floors; scale and slope of each from a line through the logarithms.
+
+    Args:
+        images: float64 [sizes], ascending.
+        errors: float64 [sizes, k] in 0…1, one curve a column.
+    """
+    x = np.log(np.maximum(images, 1.0))[:, None]
+    around = x - x.mean()
+    best = np.full((4, errors.shape[1]), np.inf)  # squares, floor, scale, slope
+    for share in _FLOORS:
+        floor = share * errors.min(axis=0)
+        y = np.log(np.maximum(errors - floor, _LEAST_ERROR))
+        slope = np.minimum((around * y).sum(axis=0) / np.maximum((around**2).sum(), 1e-12), 0.0)
+        scale = np.exp((y - slope * x).mean(axis=0))
+        squares = ((floor + scale * np.exp(slope * x) - errors) ** 2).sum(axis=0)
+        found = np.array([squares, floor, scale, slope])
+        best = np.where(squares < best[0], found, best)
+    return PowerLaw(best[1], best[2], best[3])
+
+
+def _interval(samples: NDArray[np.float64]) -> list[float]:
+    if not len(samples):
+        return [0.0, 1.0]
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def _sentence(overall: dict[str, Any], classes: list[dict[str, Any]]) -> str:
+    ahead = overall["ahead"]
+    low, high = (100 * end for end in ahead["gain_ci95"])
+    gain = f"{100 * ahead['gain']:.1f} points of accuracy (95 % interval {low:.1f} to {high:.1f})"
+    if overall["helps"]:
+        said = [f"More labels help: twice as many give a linear head about {gain}"]
+    else:
+        said = [f"More labels of all classes hardly help: twice as many give a linear head about {gain}"]
+    if overall["images_wanted"] is not None:
+        said.append(f"one point takes about {overall['images_wanted']:,} more images")
+    worth = sorted((one for one in classes if one["helps"]), key=lambda one: -float(one["ahead"]["gain"]))[:3]
+    if worth:
+        said.append(f"most is to be had for {', '.join(one['label'] for one in worth)}")
+    return "; ".join(said) + "."
