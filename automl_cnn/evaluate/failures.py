@@ -70,7 +70,7 @@ def find_failures(predictions: pd.DataFrame, audited: pd.DataFrame, neighbourhoo
     doubts = audited[audited["flagged"].astype(bool)].set_index("image_id")["suggested_label"]
     failures = failures.assign(
         label_suspected=failures["image_id"].isin(doubts.index),
-        suggested_label=failures["image_id"].map(doubts).fillna("").astype("str"),
+        suggested_label=failures["image_id"].map(doubts.to_dict().get).fillna("").astype("str"),
         **_neighbours(failures["image_id"], neighbourhood),
     )
     return failures[list(FAILURES.columns)]

@@ -7,6 +7,7 @@ take a slice's effective number of images. That needs no resampling and holds fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ QUANTILES = 4
 MOST_VALUES = 50  # of a text column; one with more is a name, not a kind
 MOST_GROUPS = 20  # are told, the worst; all are tested
 FALSE_DISCOVERY_RATE = 0.05
+Z = 1.959964  # of a 95 % interval
 PROPERTIES_SLICED = ("megapixels", "brightness", "sharpness")
 FILE_FACTS_SLICED = ("format", "camera")
 
@@ -101,14 +103,15 @@ def find_weak_slices(
     correlation = _correlation(hit, group_of)
     class_accuracy = _class_accuracy(hit, labels)
     measured = [_measure(part.rows, hit, group_of, correlation) for part in parts]
-    adjusted = stats.false_discovery_control([one["p_value"] for one in measured]) if measured else []
+    p_values = _fisher(np.array([worth for _, worth in measured]).reshape(-1, 4))
+    adjusted = stats.false_discovery_control(p_values) if measured else p_values
     slices = [
         Slice(
             kind=part.kind, name=part.name, value=part.value, low=part.low, high=part.high,
             expected=float(class_accuracy[labels[part.rows]].mean()),
-            p_adjusted=float(p), weak=bool(p <= FALSE_DISCOVERY_RATE), **one,
+            p_value=float(p_value), p_adjusted=float(p), weak=bool(p <= FALSE_DISCOVERY_RATE), **one,
         )
-        for part, one, p in zip(parts, measured, adjusted, strict=True)
+        for part, (one, _), p_value, p in zip(parts, measured, p_values, adjusted, strict=True)
     ]  # fmt: skip
     slices.sort(key=lambda one: (one.p_adjusted, one.difference, one.kind, one.name, one.value))
     worst = [one.value for one in slices if one.kind == "group"][:MOST_GROUPS]
@@ -188,8 +191,8 @@ def _class_accuracy(hit: NDArray[np.bool_], labels: NDArray[np.int64]) -> NDArra
 
 def _measure(
     rows: NDArray[np.int64], hit: NDArray[np.bool_], group_of: NDArray[np.int64], correlation: float
-) -> dict[str, Any]:
-    """The figures of one slice but those that need all slices."""
+) -> tuple[dict[str, Any], list[float]]:
+    """The figures of one slice, and what the test needs: share of hits and effective images, of slice and rest."""
     sizes = [np.bincount(group_of[rows], minlength=group_of.max() + 1)]
     sizes.append(np.bincount(group_of) - sizes[0])
     right = [int(hit[rows].sum())]
@@ -198,18 +201,18 @@ def _measure(
     counts = [_effective(size, correlation) for size in sizes]
     wilson = [_wilson(share, count) for share, count in zip(shares, counts, strict=True)]
     difference = shares[0] - shares[1]
-    below = np.hypot(shares[0] - wilson[0][0], wilson[1][1] - shares[1])
-    above = np.hypot(wilson[0][1] - shares[0], shares[1] - wilson[1][0])
-    return {
+    below = math.hypot(shares[0] - wilson[0][0], wilson[1][1] - shares[1])
+    above = math.hypot(wilson[0][1] - shares[0], shares[1] - wilson[1][0])
+    figures = {
         "images": len(rows),
         "groups": int((sizes[0] > 0).sum()),
         "accuracy": shares[0],
         "accuracy_ci95": wilson[0],
         "rest_accuracy": shares[1],
         "difference": difference,
-        "difference_ci95": (float(max(-1.0, difference - below)), float(min(1.0, difference + above))),
-        "p_value": _fisher(shares, counts),
+        "difference_ci95": (max(-1.0, difference - below), min(1.0, difference + above)),
     }
+    return figures, [*shares, *counts]
 
 
 def _effective(sizes: NDArray[np.int64], correlation: float) -> float:
@@ -219,14 +222,13 @@ def _effective(sizes: NDArray[np.int64], correlation: float) -> float:
 
 
 def _wilson(share: float, count: float) -> tuple[float, float]:
-    z = float(stats.norm.isf(0.025))
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return float(max(0.0, centre - reach)), float(min(1.0, centre + reach))
+    centre = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    reach = Z / (1 + Z**2 / count) * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return min(share, max(0.0, centre - reach)), max(share, min(1.0, centre + reach))
 
 
-def _fisher(shares: list[float], counts: list[float]) -> float:
-    """One-sided: how likely so few hits fall into the slice when it is like the rest."""
-    images = [max(1, round(count)) for count in counts]
-    hits = [round(share * count) for share, count in zip(shares, images, strict=True)]
-    return float(stats.hypergeom.cdf(hits[0], sum(images), sum(hits), images[0]))
+def _fisher(worth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One-sided p values: how likely so few hits fall into a slice when it is like the rest; worth [slices, 4]."""
+    images = np.maximum(1, worth[:, 2:].round()).astype(np.int64)
+    hits = (worth[:, :2] * images).round().astype(np.int64)
+    return np.asarray(stats.hypergeom.cdf(hits[:, 0], images.sum(axis=1), hits.sum(axis=1), images[:, 0]), np.float64)

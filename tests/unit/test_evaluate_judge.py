@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,9 @@ from colour_run import write_colour_run
 from automl_cnn.artifacts import PREDICTIONS, SPLITS, Files, read_json, read_table, write_json, write_lines, write_table
 from automl_cnn.config import EvaluateParams
 from automl_cnn.errors import ArtifactError, ModelFileError
+from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
+from automl_cnn.reference.record import REFERENCE, Reference
 from automl_cnn.serve.predict import Predictor
 
 PARAMS = EvaluateParams(bootstrap=200, latency_runs=10)
@@ -40,6 +43,55 @@ def test_the_three_wrong_labels_among_nine_test_images_are_the_only_mistakes(fin
     low, high = metrics["test"]["accuracy_ci95"]
     assert 0 <= low <= 6 / 9 <= high <= 1
     assert read_json(finished.evaluation / "method.json")["groups"] == 3
+
+
+def test_every_class_has_scores_with_intervals_and_areas(finished: Files) -> None:
+    test = read_json(finished.evaluation / "metrics.json")["test"]
+    assert test["brier_ci95"][0] <= test["brier"] <= test["brier_ci95"][1]
+    assert list(test["top_k"]) == list(test["top_k_ci95"]) == ["2"]
+    for line in test["per_class"]:
+        for name in ("precision", "recall", "f1"):
+            assert line[f"{name}_ci95"][0] <= line[name] <= line[f"{name}_ci95"][1]
+        assert 0 <= line["average_precision"] <= 1
+    areas = [line["roc_auc"] for line in test["per_class"]]
+    assert test["roc_auc"] == pytest.approx(sum(areas) / 3)
+
+
+def test_the_wrong_labels_are_marked_as_doubtful_and_counted_all_the_same(finished: Files) -> None:
+    suspected = read_json(finished.evaluation / "metrics.json")["suspected_labels"]
+    assert suspected == {"images": 3, "mistakes": 3, "accuracy_without": 1.0}
+    failures = read_table(finished.evaluation / "failures.parquet", FAILURES)
+    mistakes = failures[failures["kind"] == "mistake"]
+    assert mistakes["label_suspected"].tolist() == [True] * 3
+    assert mistakes["suggested_label"].tolist() == mistakes["predicted"].tolist()
+    splits = read_table(finished.split / "splits.parquet", SPLITS).set_index("image_id")["split"]
+    assert {splits[image_id] for neighbours in failures["neighbours"] for image_id in neighbours} == {"train"}
+
+
+def test_pictures_like_those_of_training_are_not_strange(finished: Files) -> None:
+    strange = read_json(finished.evaluation / "metrics.json")["out_of_distribution"]
+    table = read_table(finished.evaluation / "predictions.parquet", PREDICTIONS)
+    assert strange["images"] == int((table["ood_score"] > strange["threshold"]).sum())
+    assert strange["share"] == strange["images"] / 9
+
+
+def test_coverage_is_told_at_every_precision_of_the_reference(finished: Files) -> None:
+    levels = read_json(finished.evaluation / "coverage.json")
+    assert [level["wanted"] for level in levels] == [0.90, 0.95, 0.99]
+    assert all([one["label"] for one in level["classes"]] == LABELS for level in levels)
+
+
+def test_a_reference_of_another_file_is_refused(files: Files) -> None:
+    reference = Reference.load(files.quantized / REFERENCE)
+    replace(reference, model_sha256="0" * 64).save(files.quantized / REFERENCE)
+    with pytest.raises(ArtifactError, match=r"reference\.npz: expected the reference of model\.tflite"):
+        judge_shipped(files, PARAMS)
+
+
+def test_without_embeddings_it_says_how_to_get_them(files: Files) -> None:
+    shutil.rmtree(files.embeddings)
+    with pytest.raises(ArtifactError, match=r"embeddings.*Run `dvc repro features`"):
+        judge_shipped(files, PARAMS)
 
 
 def test_the_float_model_stands_beside_the_file_and_the_difference_is_paired(finished: Files) -> None:
@@ -89,7 +141,7 @@ def test_an_evaluation_repeats_exactly_but_for_its_times(files: Files) -> None:
     before = {path.name: path.read_bytes() for path in files.evaluation.iterdir()}
     write_evaluation(files.evaluation, judge_shipped(files, PARAMS))
     after = {path.name: path.read_bytes() for path in files.evaluation.iterdir()}
-    for name in ("predictions.parquet", "confusion.csv", "calibration.csv"):
+    for name in sorted(set(before) - {"metrics.json", "latency.json"}):
         assert before[name] == after[name], name
     first, second = (json.loads(content["metrics.json"]) for content in (before, after))
     assert [first[key] for key in ("test", "float", "difference")] == [

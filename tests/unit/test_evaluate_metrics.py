@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, top_k_accuracy_score
 
-from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR, calibration_table, score_probabilities
+from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR, calibration_table, label_ranks, score_probabilities
 
 NAMES = ["a", "b", "c"]
 
@@ -36,6 +36,26 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
 def test_a_certain_mistake_of_an_int8_file_costs_no_more_than_half_a_step() -> None:
     scores = score_probabilities(np.array([1]), np.array([[1.0, 0.0, 0.0]], np.float32), NAMES, bins=15)
     assert scores.log_loss == pytest.approx(-math.log(PROBABILITY_FLOOR)) == pytest.approx(math.log(512))
+
+
+def test_top_k_and_brier_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    labels, probabilities = rng.integers(0, 6, 300), rng.dirichlet([0.5] * 6, 300).astype(np.float32)
+    scores = score_probabilities(labels, probabilities, list("abcdef"), bins=15)
+    assert list(scores.top_k) == ["2", "3", "4", "5"]
+    for k, share in scores.top_k.items():
+        assert share == pytest.approx(top_k_accuracy_score(labels, probabilities, k=int(k), labels=range(6)))
+    one_hot = np.eye(6)[labels]
+    assert scores.brier == pytest.approx(((probabilities - one_hot) ** 2).sum(axis=1).mean(), abs=1e-6)
+
+
+def test_top_k_is_not_told_where_every_answer_would_be_a_hit() -> None:
+    assert score_probabilities(np.array([0, 1]), np.eye(2, dtype=np.float32), ["a", "b"], bins=5).top_k == {}
+
+
+def test_among_equal_probabilities_the_first_class_counts_as_the_answer_everywhere() -> None:
+    equal = np.full((3, 4), 0.25, np.float32)
+    assert label_ranks(np.array([0, 1, 3]), equal).tolist() == [0, 1, 3]
 
 
 def test_a_model_that_is_right_as_often_as_it_says_has_no_calibration_error() -> None:
