@@ -1,0 +1,24 @@
+"""Rows for a prediction log, as a server would append them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from automl_cnn.monitor.record import SKETCH_SIZE, STATISTICS, LogRecord
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def row(number: int, **changed: Any) -> LogRecord:
+    """The record of one image, a minute after the one before it."""
+    rng = np.random.default_rng(number)
+    values: dict[str, Any] = {
+        "id": f"image-{number}", "label": "cat", "probability": 0.75, "probabilities": [0.75, 0.25],
+        "model_sha256": "a" * 64, "abstain": False, "ood_score": 0.5,
+        "statistics": {name: float(rng.normal()) for name in STATISTICS}, "sketch": rng.normal(size=SKETCH_SIZE),
+        "time": START + timedelta(minutes=number),
+    }  # fmt: skip
+    return LogRecord(**values | changed)
