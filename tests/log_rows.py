@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from automl_cnn.monitor.record import SKETCH_SIZE, STATISTICS, LogRecord
+from automl_cnn.monitor.record import LogRecord
+from automl_cnn.reference.statistics import STATISTICS
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -18,7 +19,7 @@ def row(number: int, **changed: Any) -> LogRecord:
     values: dict[str, Any] = {
         "id": f"image-{number}", "label": "cat", "probability": 0.75, "probabilities": [0.75, 0.25],
         "model_sha256": "a" * 64, "abstain": False, "ood_score": 0.5,
-        "statistics": {name: float(rng.normal()) for name in STATISTICS}, "sketch": rng.normal(size=SKETCH_SIZE),
+        "statistics": rng.normal(size=len(STATISTICS)).tolist(), "sketch": rng.normal(size=64),
         "time": START + timedelta(minutes=number),
     }  # fmt: skip
     return LogRecord(**values | changed)

@@ -24,7 +24,7 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
         since: rows of this time and later, with its time zone.
         until: rows before this time.
     Returns:
-        The columns of LogRecord and true_label (text; null where none has arrived). float16 [64] a sketch.
+        The columns of LogRecord and true_label (text; null where none has arrived). A sketch is float16 [k].
     Raises:
         DataError: there is no such folder.
         ArtifactError: one of its files cannot be read; names it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cnn.reference.statistics import STATISTICS
+
 if TYPE_CHECKING:  # pyarrow takes 0.2 s to import, and appending does without it
     import pyarrow as pa
-
-STATISTICS = ("brightness", "contrast", "sharpness", "entropy", "saturation", "aspect", "megapixels")
-SKETCH_SIZE = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -38,8 +37,8 @@ class LogRecord:
         model_sha256: of the .tflite file, 64 hexadecimal digits.
         abstain: the model declined to answer.
         ood_score: how strange the image is; larger is stranger.
-        statistics: a value for each of STATISTICS.
-        sketch: float [64], the projected features; kept as float16.
+        statistics: a number for each of `reference.statistics.STATISTICS`.
+        sketch: float [k], the features made short, kept as float16; an empty one is as good as None.
         time: with its time zone; now where none is given.
     """
 
@@ -50,7 +49,7 @@ class LogRecord:
     model_sha256: str
     abstain: bool | None = None
     ood_score: float | None = None
-    statistics: Mapping[str, float] | None = None
+    statistics: Sequence[float] | None = None
     sketch: NDArray[np.floating] | None = None
     time: datetime = field(default_factory=_now)
 
@@ -59,9 +58,11 @@ def to_line(record: LogRecord) -> bytes:
     """The record as one line of JSON with its line break; `from_lines` reads it.
 
     Raises:
-        ValueError: the sketch has not 64 values, a statistic is missing, or the time has no time zone.
+        ValueError: a statistic is missing, or the time has no time zone.
     """
-    statistics = record.statistics
+    statistics = [None] * len(STATISTICS) if record.statistics is None else [float(one) for one in record.statistics]
+    if len(statistics) != len(STATISTICS):
+        raise ValueError(f"statistics: expected {', '.join(STATISTICS)}; received {len(statistics)} numbers")
     return json.dumps(
         {
             "time": (record.time - _EPOCH) // _MICROSECOND if record.time.tzinfo else _refuse_naive(record.time),
@@ -71,8 +72,8 @@ def to_line(record: LogRecord) -> bytes:
             "probabilities": [float(value) for value in record.probabilities],
             "abstain": None if record.abstain is None else bool(record.abstain),
             "ood_score": None if record.ood_score is None else float(record.ood_score),
-            **{name: None if statistics is None else _statistic(statistics, name) for name in STATISTICS},
-            "sketch": None if record.sketch is None else _packed(record.sketch),
+            **dict(zip(STATISTICS, statistics, strict=True)),
+            "sketch": None if record.sketch is None or not len(record.sketch) else _packed(record.sketch),
             "model_sha256": record.model_sha256,
         }
     ).encode() + b"\n"  # fmt: skip
@@ -113,15 +114,7 @@ def log_schema() -> pa.Schema:
 
 
 def _packed(sketch: NDArray[np.floating]) -> str:
-    if sketch.shape != (SKETCH_SIZE,):
-        raise ValueError(f"sketch: expected {SKETCH_SIZE} values; received shape {sketch.shape}")
     return base64.b64encode(sketch.astype("<f2").tobytes()).decode()
-
-
-def _statistic(statistics: Mapping[str, float], name: str) -> float:
-    if name not in statistics:
-        raise ValueError(f"statistics: expected {', '.join(STATISTICS)}; received none for {name}")
-    return float(statistics[name])
 
 
 def _refuse_naive(time: datetime) -> int:

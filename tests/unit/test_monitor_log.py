@@ -21,7 +21,8 @@ from automl_cnn.errors import ArtifactError, DataError
 from automl_cnn.monitor.labels import add_labels
 from automl_cnn.monitor.log import PredictionLog
 from automl_cnn.monitor.read import read_log
-from automl_cnn.monitor.record import STATISTICS, LogRecord
+from automl_cnn.monitor.record import LogRecord
+from automl_cnn.reference.statistics import STATISTICS
 
 
 def _ids(folder: Path) -> list[str]:
@@ -37,7 +38,7 @@ def test_what_was_logged_is_read_back(tmp_path: Path) -> None:
     for found in (waiting, packed):
         assert (found["id"], found["label"], found["abstain"]) == (record.id, record.label, True)
         assert (found["time"], found["probabilities"]) == (record.time, [0.75, 0.25])
-        assert {name: found[name] for name in STATISTICS} == record.statistics
+        assert [found[name] for name in STATISTICS] == record.statistics
         np.testing.assert_array_equal(np.array(found["sketch"], np.float16), record.sketch.astype(np.float16))
         assert found["true_label"] is None
 
@@ -175,7 +176,7 @@ def test_since_and_until_bound_what_is_read(tmp_path: Path) -> None:
 
 def test_a_record_that_is_not_whole_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path)
-    for wrong in ({"sketch": np.zeros(3)}, {"statistics": {"brightness": 1.0}}, {"time": datetime(2026, 1, 1)}):
+    for wrong in ({"statistics": [1.0]}, {"time": datetime(2026, 1, 1)}):
         with pytest.raises(ValueError, match="expected .*; received"):
             log.append([row(0), row(1, **wrong)])
     log.close()
