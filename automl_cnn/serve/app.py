@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -17,15 +18,15 @@ from starlette.types import ASGIApp
 from automl_cnn import __version__
 from automl_cnn.errors import AutoMLError
 from automl_cnn.serve import schema
-from automl_cnn.serve.body import SentImage, read_images
+from automl_cnn.serve.body import read_images
 from automl_cnn.serve.journal import Journal
 from automl_cnn.serve.limits import HeldBytes, Limits, Refusal, describe
 from automl_cnn.serve.metrics import CONTENT_TYPE, Metrics
-from automl_cnn.serve.pages import mount_docs
 from automl_cnn.serve.pool import Answer, WorkerPool
 from automl_cnn.serve.record import Recorder, Served
 from automl_cnn.serve.snapshot import ServedModel
 
+SHOWN = 20  # classes named on the page
 CLIENT_GONE = 499  # nginx's number for a client that did not wait; in the log alone
 
 
@@ -46,9 +47,9 @@ def build_app(service: Service) -> ASGIApp:
         service: its pool is started and stopped by the caller.
     """
     metrics = _metrics(service)
-    app = FastAPI(
-        title="automl-cnn", version=__version__, docs_url=None, redoc_url=None,
-        description=f"Labels images as one of {', '.join(service.model.labels[:20])}.",
+    app: FastAPI = FastAPIOffline(  # whose page loads nothing from the network
+        title="automl-cnn", version=__version__, redoc_url=None, swagger_ui_parameters={"validatorUrl": None},
+        description=f"Labels images as one of {', '.join(service.model.labels[:SHOWN])}.",
     )  # fmt: skip
     held = HeldBytes(service.limits.max_held_bytes)
 
@@ -93,7 +94,6 @@ def build_app(service: Service) -> ASGIApp:
     async def root() -> Response:
         return RedirectResponse("docs")
 
-    mount_docs(app)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _no_such_route)
     app.add_exception_handler(ClientDisconnect, _gone)
@@ -131,25 +131,21 @@ async def _label(
     if errors := [answer["error"]["reason"] for answer in answers if "error" in answer]:
         notes["refused"] = errors
     if service.recorder is not None:
-        service.recorder.record(_served(request.state.request_id, answers))
+        service.recorder.record(_served(request.state.request_id, answers, service.model.sha256))
     return [(image.name, answer) for image, answer in zip(images, answers, strict=True)]
 
 
-def _served(request_id: str, answers: Sequence[Answer]) -> list[Served]:
+def _served(request_id: str, answers: Sequence[Answer], sha256: str) -> list[Served]:
+    ids = [f"{request_id}/{i}" for i in range(len(answers))] if len(answers) > 1 else [request_id]
     return [
-        Served(
-            request_id if len(answers) == 1 else f"{request_id}/{i}", answer["prediction"], answer.get("statistics"),
-            answer.get("sketch"),
-        )
-        for i, answer in enumerate(answers)
+        Served(each, answer["prediction"], answer["sketch"], answer["statistics"], sha256)
+        for each, answer in zip(ids, answers, strict=True)
         if "prediction" in answer
-    ]  # fmt: skip
+    ]
 
 
 def _not_one(count: int) -> Refusal:
-    problem = AutoMLError(
-        "body", expected="one image", received=f"{count}", action="Send several to /predict/batch."
-    )
+    problem = AutoMLError("body", expected="one image", received=f"{count}", action="Send several to /predict/batch.")
     return Refusal(422, "not_one_image", problem)
 
 

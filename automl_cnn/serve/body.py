@@ -47,7 +47,7 @@ async def read_images(request: Request, limits: Limits, share: Share) -> list[Se
     Args:
         request: its body is an image file, a form with files, or JSON: {"image": base64} or {"images": [base64, …]},
             where each may be {"name": …, "image": base64} as well.
-        limits: max_bytes, max_images and body_timeout_s are read.
+        limits: max_bytes, max_images and client_timeout_s are read.
         share: told of the bytes as they come.
     Returns:
         At least one.
@@ -108,7 +108,7 @@ async def _read_body(request: Request, limits: Limits, share: Share) -> bytes:
         raise _too_many_bytes(f"{int(told):,} bytes", limits)
     parts, length = [], 0
     try:
-        async with asyncio.timeout(limits.body_timeout_s):
+        async with asyncio.timeout(limits.client_timeout_s):
             async for part in request.stream():
                 length += len(part)
                 if length > limits.max_bytes:
@@ -120,7 +120,7 @@ async def _read_body(request: Request, limits: Limits, share: Share) -> bytes:
             408,
             "slow_client",
             AutoMLError(
-                "body", expected=f"all of it within {limits.body_timeout_s:g} s",
+                "body", expected=f"all of it within {limits.client_timeout_s:g} s",
                 received=f"{length:,} bytes{f' of {told}' if told else ''}",
                 action="Send the request again, with smaller images where the connection is slow.",
             ),
@@ -143,12 +143,13 @@ async def _form_images(headers: Headers, body: bytes, limits: Limits) -> list[Se
         if error.message.startswith("Too many files"):
             raise _too_many_images("more", limits) from None
         raise _unreadable("not_a_form", "body", FORM, error.message, "Send files as curl -F file=@FILE does.") from None
-    async with form:
-        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        return [
-            SentImage(file.filename[:NAME_CHARS] if file.filename else f"{DEFAULT_NAME}[{i}]", await file.read())
-            for i, file in enumerate(files)
-        ]
+    files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+    images = [
+        SentImage(file.filename[:NAME_CHARS] if file.filename else f"{DEFAULT_NAME}[{i}]", await file.read())
+        for i, file in enumerate(files)
+    ]
+    await form.close()
+    return images
 
 
 def _from_base64(given: Any, name: str) -> SentImage:

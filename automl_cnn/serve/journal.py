@@ -92,7 +92,8 @@ class Journal:
 
 def _note(request_id: str, method: str, path: str, status: int, seconds: float, notes: Mapping[str, Any]) -> None:
     fields = {
-        "request_id": request_id, "method": method, "path": path, "status": status, "seconds": round(seconds, 4), **notes
+        "request_id": request_id, "method": method, "path": path, "status": status, "seconds": round(seconds, 4),
+        **notes,
     }  # fmt: skip
     _log.info("request", extra={"fields": fields})
 

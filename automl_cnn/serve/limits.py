@@ -10,6 +10,7 @@ from typing import Any
 from automl_cnn.errors import AutoMLError
 
 MEBIBYTE = 2**20
+PARTS = ("where", "expected", "received", "action")  # of an AutoMLError
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Limits:
         max_queue: images that may wait for a worker; a request that comes while so many wait is refused.
         max_held_bytes: of the bodies of all requests together, received and not yet answered.
         timeout_s: from a body's last byte to its answer.
-        body_timeout_s: from a head's last byte to the body's last.
+        client_timeout_s: for a client to send a request's head, and again for its body.
     """
 
     max_bytes: int = 16 * MEBIBYTE
@@ -32,10 +33,10 @@ class Limits:
     max_queue: int = 64
     max_held_bytes: int = 256 * MEBIBYTE
     timeout_s: float = 30.0
-    body_timeout_s: float = 20.0
+    client_timeout_s: float = 20.0
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818  an answer like others
     """A request, or one image of it, that is answered with an error.
 
     Args:
@@ -58,8 +59,7 @@ class Refusal(Exception):
 
 def describe(reason: str, problem: AutoMLError) -> dict[str, Any]:
     """An error as the answer bears it: its three parts, and all of them as one sentence."""
-    parts = {name: getattr(problem, name) for name in ("where", "expected", "received", "action")}
-    return {"reason": reason, **parts, "message": str(problem)}
+    return {"reason": reason, **{part: getattr(problem, part) for part in PARTS}, "message": str(problem)}
 
 
 def overloaded(received: str, retry_after_s: int) -> Refusal:

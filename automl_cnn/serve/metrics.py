@@ -1,11 +1,11 @@
-"""What the server counts, as Prometheus reads it. No label of a metric comes from a client, so none grows without end."""
+"""What the server counts, as Prometheus reads it. No label comes from a client, so that none grows without end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -22,6 +22,7 @@ class Metrics:
     """
 
     def __init__(self, model: Mapping[str, str], gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a time beside every counter doubles the page
         self._registry = CollectorRegistry()
         self._requests = self._counter("requests", "Requests answered.", "method", "path", "status")
         self._seconds = Histogram(

@@ -7,7 +7,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_TIMEOUT_S = 10.0
 HEAD_BYTES = 65_536
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -16,12 +15,13 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which by itself waits for a head for ever and has no bound for it.
 
-    From the first connection, and from the first byte after an answer, the next head has HEAD_TIMEOUT_S to arrive. The
+    From the first connection, and from the first byte after an answer, the next head has `patience_s` to arrive. The
     rest of a body whose request was refused has as long: it is read and dropped, so that the client sees the answer.
     """
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(self, patience_s: float, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._patience_s = patience_s
         self._patience: asyncio.TimerHandle | None = None
         self._head_open, self._head_bytes = False, 0
 
@@ -55,7 +55,7 @@ class PatientProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _await_head(self) -> None:
-        self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse, _TOO_SLOW)
+        self._patience = self.loop.call_later(self._patience_s, self._refuse, _TOO_SLOW)
 
     def _head_came(self) -> None:
         if self._patience is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from automl_cnn.errors import AutoMLError, ModelFileError
 from automl_cnn.serve.body import SentImage
-from automl_cnn.serve.limits import Refusal, describe, overloaded
+from automl_cnn.serve.limits import PARTS, Refusal, describe, overloaded
 from automl_cnn.serve.worker import ANSWER, QUESTION
 
 START_TIMEOUT_S = 60.0
@@ -233,11 +233,12 @@ class WorkerPool:
         if "ready" in first:
             return worker
         await worker.end()
-        told = {"expected": "a worker that loads the model", "received": "one that ended", "action": "See its messages."}
-        told |= first.get("error", {})
-        raise ModelFileError(
-            told.get("where", "worker"), expected=told["expected"], received=told["received"], action=told["action"]
-        )
+        ended = AutoMLError(
+            "worker", expected="a worker that loads the model", received="one that ended",
+            action="Its own message stands above.",
+        )  # fmt: skip
+        told = first.get("error") or describe("model", ended)
+        raise ModelFileError(**{part: told[part] for part in PARTS})
 
 
 class _Worker:

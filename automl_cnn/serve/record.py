@@ -23,14 +23,16 @@ class Served:
     Attributes:
         id: the request's id; with /0, /1, … behind it where the request had several images.
         prediction: the fields of automl_cnn.serve.predict.Prediction.
-        statistics: how the image looks, or None for a model without reference.npz.
-        sketch: its features in brief, or None.
+        sketch: the image's features made short; empty for a model without reference.npz.
+        statistics: one number for each of reference.statistics.STATISTICS.
+        model_sha256: of the .tflite file.
     """
 
     id: str
     prediction: Mapping[str, Any]
-    statistics: Mapping[str, float] | None
-    sketch: Sequence[float] | None
+    sketch: Sequence[float]
+    statistics: Sequence[float]
+    model_sha256: str
 
 
 Append = Callable[[Sequence[Served]], None]
@@ -73,6 +75,6 @@ class Recorder:
             records = [one for one in taken if one is not None]
             try:
                 self._append(records)
-            except Exception:  # a full disk must not end the thread, whatever it raises
+            except Exception:  # noqa: BLE001 - whatever it raises, the thread lives on for the next records
                 self.dropped += len(records)
                 _log.exception("predictions not logged", extra={"fields": {"records": len(records)}})

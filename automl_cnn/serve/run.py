@@ -9,9 +9,12 @@ import signal
 import socket
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 import automl_cnn
 from automl_cnn.errors import AutoMLError
@@ -24,13 +27,12 @@ from automl_cnn.serve.record import Append, Recorder
 from automl_cnn.serve.snapshot import ServedModel, take_snapshot
 
 KEEP_ALIVE_S = 30
+BACKLOG = 2048  # connections that may wait to be accepted
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = logging.getLogger(__name__)
 
 
-def serve(
-    model: Path, host: str, port: int, workers: int, limits: Limits, append: Append | None = None
-) -> None:
+def serve_model(model: Path, host: str, port: int, workers: int, limits: Limits, append: Append | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then take no new ones, answer those that came, and return.
 
     Args:
@@ -54,7 +56,10 @@ def serve(
 async def _serve(
     model: ServedModel, listener: socket.socket, workers: int, limits: Limits, append: Append | None
 ) -> None:
-    command = (sys.executable, "-P", "-m", "automl_cnn.serve.worker", str(model.path), "1", str(limits.max_pixels))
+    command = (
+        sys.executable, "-P", "-m", "automl_cnn.serve.worker", str(model.path), str(limits.max_pixels),
+        "logged" if append else "",
+    )  # fmt: skip
     pool = WorkerPool(command, workers, limits.max_queue, limits.timeout_s, _environment())
     await pool.start()
     recorder = Recorder(append) if append is not None else None
@@ -67,13 +72,12 @@ async def _serve(
     _log.info("stopped")
 
 
-async def _listen(
-    app: object, listener: socket.socket, model: ServedModel, workers: int, limits: Limits
-) -> None:
+async def _listen(app: ASGIApp, listener: socket.socket, model: ServedModel, workers: int, limits: Limits) -> None:
+    patient: Any = partial(PatientProtocol, limits.client_timeout_s)  # uvicorn only calls it
     config = uvicorn.Config(
-        app, http=PatientProtocol, ws="none", lifespan="off", log_config=None, log_level="warning", access_log=False,
+        app, http=patient, ws="none", lifespan="off", log_config=None, log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(limits.timeout_s + limits.body_timeout_s) + 1,
+        timeout_graceful_shutdown=int(limits.timeout_s + limits.client_timeout_s) + 1,
     )  # fmt: skip
     server = uvicorn.Server(config)
 
@@ -87,6 +91,7 @@ async def _listen(
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     fields = {"url": url, "model": model.name, "sha256": model.sha256, "workers": workers}
+    listener.listen(BACKLOG)
     _log.info("listening", extra={"fields": fields})
     if host not in LOOPBACK:
         _log.warning("open to the network without encryption or passwords: put a proxy before it that has both")

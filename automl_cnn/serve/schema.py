@@ -18,7 +18,9 @@ class Labelled(BaseModel):
     probabilities: dict[str, float] = Field(description="class → probability")
     abstain: bool | None = Field(None, description="true: the probability is too small for this label to be relied on")
     ood_score: float | None = Field(None, description="how strange the image is; larger is stranger")
-    out_of_distribution: bool | None = Field(None, description="true: stranger than 95 % of images like those trained on")
+    out_of_distribution: bool | None = Field(
+        None, description="true: stranger than 95 % of images like those trained on"
+    )
 
 
 class Problem(BaseModel):
@@ -111,6 +113,8 @@ BATCH = _route(
     },
     list[Labelled | NotLabelled], "an answer or an error for each image, in their order", _REFUSALS,
 )  # fmt: skip
-HEALTH = {"responses": {200: {"model": Health}, 503: {"model": Health, "description": "no worker is ready"}}}
-LIVE = {"responses": {200: {"model": Alive}}}
-METRICS = {"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}}
+HEALTH: dict[str, Any] = {
+    "responses": {200: {"model": Health}, 503: {"model": Health, "description": "no worker is ready"}}
+}
+LIVE: dict[str, Any] = {"responses": {200: {"model": Alive}}}
+METRICS: dict[str, Any] = {"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl_cnn.errors import ModelFileError
+from automl_cnn.reference.record import REFERENCE
 from automl_cnn.serve.predict import Predictor
 from automl_cnn.tflite_metadata import COMPANIONS
 
 MODEL = "model.tflite"
-COPIED = (*COMPANIONS, "reference.npz")
+COPIED = (*COMPANIONS, REFERENCE)
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def take_snapshot(model: Path, folder: Path) -> ServedModel:
             action="Give the path of artifacts/quantized/model.tflite or of an export folder.",
         ) from None  # fmt: skip
     try:
-        labels = Predictor(copy).labels
+        opened = Predictor(copy)
     except ModelFileError as error:  # about the copy, which the user has never seen
         where = error.where.replace(str(folder), str(source.parent))
         raise ModelFileError(
             where, expected=error.expected, received=error.received.replace(str(folder), str(source.parent)),
             action=error.action,
         ) from None  # fmt: skip
-    return ServedModel(copy, source.name, hashlib.sha256(copy.read_bytes()).hexdigest(), labels)
+    return ServedModel(copy, source.name, opened.model_sha256, opened.labels)

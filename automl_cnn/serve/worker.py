@@ -2,7 +2,8 @@
 
 A process, not a thread: a file that brings a decoder down takes this process alone, and one that hangs can be ended.
 It is asked on stdin and answers on stdout. A question is the lengths of name and content, then both; an answer is a
-length, then JSON: {"ready": true} first, then for each question {"prediction": …} or {"error": …}.
+length, then JSON: {"ready": true} first, then for each question {"prediction": …} or {"error": …}. What the log of
+predictions wants of an image stands beside its prediction, as "sketch" and "statistics".
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from automl_cnn.serve.predict import Predictor
 QUESTION, ANSWER = struct.Struct(">II"), struct.Struct(">I")
 
 
-def main(model: str, threads: str, max_pixels: str) -> int:
+def main(model: str, max_pixels: str, logged: str) -> int:
     """Answer until stdin ends.
 
     Args:
         model: path of the .tflite file.
-        threads: CPU threads.
         max_pixels: larger images are refused.
+        logged: "logged" where the answers go to a log as well.
     Returns:
         The exit code.
     """
@@ -39,13 +40,13 @@ def main(model: str, threads: str, max_pixels: str) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     questions, answers = sys.stdin.buffer, _answers()
     try:
-        predictor = Predictor(Path(model), int(threads), max_megapixels=int(max_pixels) / 1e6)
+        predictor = Predictor(Path(model), max_megapixels=int(max_pixels) / 1e6)
     except AutoMLError as error:
         _send(answers, {"error": describe("model", error)})
         return 2
     _send(answers, {"ready": True})
     while (question := _receive(questions)) is not None:
-        _send(answers, _answer(predictor, *question))
+        _send(answers, _answer(predictor, *question, logged == "logged"))
     return 0
 
 
@@ -66,9 +67,15 @@ def _receive(questions: BinaryIO) -> tuple[str, bytes] | None:
     return (name.decode("utf-8", "replace"), content) if len(content) == content_bytes else None
 
 
-def _answer(predictor: Predictor, name: str, content: bytes) -> dict[str, Any]:
+def _answer(predictor: Predictor, name: str, content: bytes, logged: bool) -> dict[str, Any]:
     try:
-        return {"prediction": asdict(predictor.predict_bytes(content, name))}
+        if not logged:
+            return {"prediction": asdict(predictor.predict_bytes(content, name))}
+        examined = predictor.examine_bytes(content, name)
+        return {
+            "prediction": asdict(examined.prediction), "sketch": examined.sketch.tolist(),
+            "statistics": examined.statistics,
+        }  # fmt: skip
     except DataError as error:
         return {"error": describe(error.received.partition(":")[0], error)}
 
