@@ -206,7 +206,7 @@ def serve(
         max_bytes=max_bytes, max_pixels=max_pixels, max_images=max_images, max_queue=max_queue, timeout_s=timeout,
         client_timeout_s=client_timeout,
     )  # fmt: skip
-    serve_model(model, host, port, workers or available_cpus(), limits, None)
+    serve_model(model, host, port, workers or available_cpus(), limits, log_folder)
 
 
 @main.command()

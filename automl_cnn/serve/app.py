@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +23,7 @@ from automl_cnn.serve.journal import Journal
 from automl_cnn.serve.limits import HeldBytes, Limits, Refusal, describe
 from automl_cnn.serve.metrics import CONTENT_TYPE, Metrics
 from automl_cnn.serve.pool import Answer, WorkerPool
-from automl_cnn.serve.record import Recorder, Served
+from automl_cnn.serve.record import Recorder
 from automl_cnn.serve.snapshot import ServedModel
 
 SHOWN = 20  # classes named on the page
@@ -131,17 +131,8 @@ async def _label(
     if errors := [answer["error"]["reason"] for answer in answers if "error" in answer]:
         notes["refused"] = errors
     if service.recorder is not None:
-        service.recorder.record(_served(request.state.request_id, answers, service.model.sha256))
+        service.recorder.record(request.state.request_id, answers)
     return [(image.name, answer) for image, answer in zip(images, answers, strict=True)]
-
-
-def _served(request_id: str, answers: Sequence[Answer], sha256: str) -> list[Served]:
-    ids = [f"{request_id}/{i}" for i in range(len(answers))] if len(answers) > 1 else [request_id]
-    return [
-        Served(each, answer["prediction"], answer["sketch"], answer["statistics"], sha256)
-        for each, answer in zip(ids, answers, strict=True)
-        if "prediction" in answer
-    ]
 
 
 def _not_one(count: int) -> Refusal:

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp
 
 import automl_cnn
 from automl_cnn.errors import AutoMLError
+from automl_cnn.monitor.log import PredictionLog
 from automl_cnn.serve.app import Service, build_app
 from automl_cnn.serve.journal import start_journal
 from automl_cnn.serve.limits import Limits
 from automl_cnn.serve.patience import PatientProtocol
 from automl_cnn.serve.pool import WorkerPool
-from automl_cnn.serve.record import Append, Recorder
+from automl_cnn.serve.record import Recorder
 from automl_cnn.serve.snapshot import ServedModel, take_snapshot
 
 KEEP_ALIVE_S = 30
@@ -32,7 +33,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = logging.getLogger(__name__)
 
 
-def serve_model(model: Path, host: str, port: int, workers: int, limits: Limits, append: Append | None = None) -> None:
+def serve_model(model: Path, host: str, port: int, workers: int, limits: Limits, log: Path | None = None) -> None:
     """Answer requests until SIGTERM or Ctrl-C; then take no new ones, answer those that came, and return.
 
     Args:
@@ -41,28 +42,30 @@ def serve_model(model: Path, host: str, port: int, workers: int, limits: Limits,
         port: 0 for any that is free; the first line of the log tells which.
         workers: processes that label images.
         limits: of one request.
-        append: keeps what was predicted, called in a thread of its own.
+        log: folder in which every prediction is kept, for `automl-cnn monitor`.
     Raises:
         ModelFileError: the model is missing or damaged.
-        AutoMLError: the port is taken.
+        AutoMLError: the port is taken, or the log's folder cannot be written to.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # before there is a request: leave, and clean up
     with tempfile.TemporaryDirectory(prefix="automl-cnn-serve-") as folder:
         served = take_snapshot(model, Path(folder))
         with _bound(host, port) as listener:
+            kept = _opened(log) if log is not None else None
             start_journal()
-            asyncio.run(_serve(served, listener, workers, limits, append))
+            asyncio.run(_serve(served, listener, workers, limits, kept))
 
 
 async def _serve(
-    model: ServedModel, listener: socket.socket, workers: int, limits: Limits, append: Append | None
+    model: ServedModel, listener: socket.socket, workers: int, limits: Limits, log: PredictionLog | None
 ) -> None:
     command = (
         sys.executable, "-P", "-m", "automl_cnn.serve.worker", str(model.path), str(limits.max_pixels),
-        "logged" if append else "",
+        "logged" if log else "",
     )  # fmt: skip
     pool = WorkerPool(command, workers, limits.max_queue, limits.timeout_s, _environment())
     await pool.start()
-    recorder = Recorder(append) if append is not None else None
+    recorder = Recorder(log, model.sha256) if log is not None else None
     try:
         await _listen(build_app(Service(model, pool, limits, recorder)), listener, model, workers, limits)
     finally:
@@ -113,6 +116,16 @@ def _bound(host: str, port: int) -> socket.socket:
             received=error.strerror or str(error), action="Give others with --host and --port.",
         ) from None  # fmt: skip
     return listener
+
+
+def _opened(log: Path) -> PredictionLog:
+    try:
+        return PredictionLog(log)
+    except OSError as error:
+        raise AutoMLError(
+            str(log), expected="a folder that can be written to", received=error.strerror or str(error),
+            action="Give another with --log.",
+        ) from None  # fmt: skip
 
 
 def _environment() -> dict[str, str]:

@@ -23,6 +23,8 @@ from colour_run import write_colour_run
 from PIL import Image
 from serving import COMMAND, Server, running
 
+from automl_cnn.monitor.read import read_log
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -316,6 +318,34 @@ def test_a_new_model_in_the_same_place_changes_nothing_until_the_next_start(tmp_
         server.workers()[0].kill()
         assert server.post("/predict", picture(), "image/png").status == 200
         assert server.get("/health").json["model"]["sha256"] == digest
+
+
+def test_every_prediction_is_in_the_log_when_the_server_has_stopped(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    with running(model, "--log", str(folder)) as server:
+        for number, colour in enumerate(["red", "lime", "blue"]):
+            assert server.post("/predict", picture(colour), "image/png", X_Request_ID=f"order-{number}").status == 200
+        files = [("a.png", picture("blue")), ("no.png", b"<html>"), ("b.png", picture("red"))]
+        batch = server.post_files("/predict/batch", files)
+        server.post("/predict", b"no image", "image/png")
+        server.stop()
+    rows = read_log(folder).to_pandas().set_index("id")
+    assert dict(rows["label"]) == {
+        "order-0": "red", "order-1": "green", "order-2": "blue",
+        f"{batch.headers['x-request-id']}/0": "blue", f"{batch.headers['x-request-id']}/2": "red",
+    }  # fmt: skip
+    assert rows.loc["order-0", "megapixels"] == pytest.approx(60 * 40 / 1e6)
+    assert rows["ood_score"].notna().all()
+
+
+def test_a_log_that_cannot_be_written_ends_with_2(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = subprocess.run(
+        [*COMMAND, "serve", str(model), "--port", "0", "--log", str(tmp_path / "file" / "log")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "expected a folder that can be written to" in done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 40, 1000])
