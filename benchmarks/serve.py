@@ -104,7 +104,10 @@ def _ours(model: Path, workers: int, *options: str) -> Iterator[Served]:
 @contextlib.contextmanager
 def _mlflow(model: Path, workers: int, scratch: Path) -> Iterator[Served]:
     """The same files as the register stage gives them to MLflow, served by MLflow."""
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
 
     (scratch / "quantized").mkdir()
     shutil.copy(model, scratch / "quantized" / "model.tflite")
@@ -114,6 +117,7 @@ def _mlflow(model: Path, workers: int, scratch: Path) -> Iterator[Served]:
     mlflow.pyfunc.save_model(
         scratch / "model", python_model=str(TEMPLATE), artifacts={"quantized": str(scratch / "quantized")},
         code_paths=[str(bundle_serving_code(scratch))], pip_requirements=[],
+        signature=ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")])),
     )  # fmt: skip
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(scratch / "model")]

@@ -72,6 +72,7 @@ class Alive(BaseModel):
     status: str
 
 
+SERVER = ["server"]
 _BINARY = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "format": "byte", "description": "the image file as base64"}
 _NAMED = {
@@ -90,6 +91,7 @@ def _form(field: str, content: dict[str, Any]) -> dict[str, Any]:
 
 def _route(content: dict[str, Any], answer: Any, about: str, refusals: dict[int, str]) -> dict[str, Any]:
     return {
+        "tags": ["images"],
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
         "responses": {
             200: {"model": answer, "description": about},
@@ -116,5 +118,8 @@ BATCH = _route(
 HEALTH: dict[str, Any] = {
     "responses": {200: {"model": Health}, 503: {"model": Health, "description": "no worker is ready"}}
 }
-LIVE: dict[str, Any] = {"responses": {200: {"model": Alive}}}
-METRICS: dict[str, Any] = {"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}}
+LIVE: dict[str, Any] = {"tags": SERVER, "responses": {200: {"model": Alive}}}
+METRICS: dict[str, Any] = {
+    "tags": SERVER,
+    "responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+}

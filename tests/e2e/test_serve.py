@@ -312,7 +312,7 @@ def test_the_workers_end_with_a_server_that_is_killed(model: Path) -> None:
 
 def test_a_new_model_in_the_same_place_changes_nothing_until_the_next_start(tmp_path: Path) -> None:
     model = write_colour_run(tmp_path).quantized / "model.tflite"
-    with running(model, "--workers", "1") as server:
+    with running(model.parent, "--workers", "1") as server:
         digest = server.get("/health").json["model"]["sha256"]
         model.write_bytes(b"half a copy")
         server.workers()[0].kill()
