@@ -178,6 +178,38 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int) 
 
 
 @main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that label images; one a core by default.")
+@click.option("--max-bytes", default=16 * 2**20, show_default=True, type=click.IntRange(1), help="Of a request.")
+@click.option("--max-pixels", default=50_000_000, show_default=True, type=click.IntRange(1), help="Of an image.")
+@click.option("--max-images", default=64, show_default=True, type=click.IntRange(1), help="In a request.")
+@click.option("--max-queue", default=64, show_default=True, type=click.IntRange(1),
+              help="Images that may wait; while so many do, requests are answered with 429.")  # fmt: skip
+@click.option("--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="Seconds for an answer.")  # fmt: skip
+@click.option("--client-timeout", default=20.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="Seconds for a client to send a request's head, and again for its body.")  # fmt: skip
+@click.option("--log", "log_folder", type=click.Path(path_type=Path, file_okay=False),
+              help="Log every prediction here, for `automl-cnn monitor`.")  # fmt: skip
+def serve(
+    model: Path, host: str, port: int, workers: int | None, max_bytes: int, max_pixels: int, max_images: int,
+    max_queue: int, timeout: float, client_timeout: float, log_folder: Path | None,
+) -> None:  # fmt: skip
+    """Label images over HTTP with a shipped .tflite file or an export folder; http://HOST:PORT/docs says how."""
+    from automl_cnn.data.decode_pool import available_cpus
+    from automl_cnn.serve.limits import Limits
+    from automl_cnn.serve.run import serve_model
+
+    limits = Limits(
+        max_bytes=max_bytes, max_pixels=max_pixels, max_images=max_images, max_queue=max_queue, timeout_s=timeout,
+        client_timeout_s=client_timeout,
+    )  # fmt: skip
+    serve_model(model, host, port, workers or available_cpus(), limits, log_folder)
+
+
+@main.command()
 @click.option("--format", "formats", default="tflite", show_default=True,
               help="tflite, keras, savedmodel, onnx, openvino; several with commas.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("export"), show_default=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +18,7 @@ MOST_COPIES = 4  # each has its own copy of the weights
 
 
 class LiteModel:
-    """A .tflite file ready to run on the CPU with XNNPACK.
+    """A .tflite file ready to run on the CPU with XNNPACK; several threads may share one.
 
     Args:
         source: path of the file, or its bytes.
@@ -52,7 +53,7 @@ class LiteModel:
                 f"one input and {'one output' if outputs == 1 else f'{outputs} outputs'}",
                 f"{len(inputs)} and {len(self._outputs)}", "Give an image classifier.",
             )  # fmt: skip
-        self._input = inputs[0]
+        self._input, self._lock = inputs[0], threading.Lock()  # one image at a time, whoever asks
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in self._input["shape"])
         self.output_shapes = tuple(tuple(int(n) for n in output["shape"]) for output in self._outputs)
         self.output_shape: tuple[int, ...] = self.output_shapes[0]
@@ -66,13 +67,15 @@ class LiteModel:
         Returns:
             float32 of the first output's shape.
         """
-        self._invoke(batch)
-        return self._read(self._outputs[0])
+        with self._lock:
+            self._invoke(batch)
+            return self._read(self._outputs[0])
 
     def run_outputs(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
         """As `run`, all outputs in their order."""
-        self._invoke(batch)
-        return [self._read(output) for output in self._outputs]
+        with self._lock:
+            self._invoke(batch)
+            return [self._read(output) for output in self._outputs]
 
     def tensor_dtypes(self) -> list[str]:
         """Names of the dtypes of all tensors in the file, in order; 'float32' among them means it is not fully int8."""

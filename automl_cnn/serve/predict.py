@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +74,7 @@ class Predictor:
         model: the .tflite file; labels.txt and preprocessing.json lie beside it or are in its metadata. Where
             reference.npz lies beside it too, doubtful answers and strange images are marked.
         threads: CPU threads.
+        max_megapixels: images above it are refused; preprocessing.json's limit where that is lower.
     Attributes:
         labels: names of the classes, in the order of the probabilities.
         reference: what lies beside the model, or None.
@@ -81,14 +83,15 @@ class Predictor:
         ModelFileError: one of the files is missing or damaged, or they do not belong together.
     """
 
-    def __init__(self, model: Path, threads: int = 1) -> None:
+    def __init__(self, model: Path, threads: int = 1, max_megapixels: float = math.inf) -> None:
         self._model = LiteModel(model, threads)
         content = model.read_bytes()
         self.model_sha256 = hashlib.sha256(content).hexdigest()
         self.reference = _read_reference(model, self.model_sha256)
         if self.reference:
             self._model = LiteModel(with_features(content), threads, outputs=2)
-        self._preprocessing = _read_preprocessing(model)
+        how = _read_preprocessing(model)
+        self._preprocessing = replace(how, max_megapixels=min(how.max_megapixels, max_megapixels))
         self.labels = tuple(_companion(model, LABELS).splitlines())
         size_px = self._preprocessing.input_size_px
         if self._model.input_shape != (1, size_px, size_px, 3) or self._model.input_dtype != np.uint8:

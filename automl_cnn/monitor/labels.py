@@ -1,0 +1,97 @@
+"""True labels that arrive after the answers: kept beside the log, joined by id when it is read."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from automl_cnn.artifacts import replacing
+from automl_cnn.errors import DataError
+from automl_cnn.monitor.log import LABELS_FILE, damaged
+
+COLUMNS = ("id", "label")
+_LOCK = ".labels.lock"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What one CSV brought: labels in it, and how many of them were not known or were another before."""
+
+    labels: int
+    new: int
+    changed: int
+
+
+def add_labels(folder: Path, labels: Path) -> Arrived:
+    """Take the true labels of a CSV into the log. One that is already known is replaced.
+
+    Args:
+        folder: of the log.
+        labels: UTF-8 CSV with the columns id and label; others may stand beside them.
+    Raises:
+        DataError: the CSV or the folder is missing, has not the two columns, an empty cell, or an id with two labels.
+        ArtifactError: the labels kept so far cannot be read.
+    """
+    arrived = _read_csv(labels)
+    if not folder.is_dir():
+        raise DataError(str(folder), expected="the folder of a log", received="none there",
+                        action="Give the folder that `--log` was given.")  # fmt: skip
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = known_labels(folder / LABELS_FILE)
+        new = sum(name not in known for name in arrived)
+        changed = sum(name in known and known[name] != label for name, label in arrived.items())
+        known |= arrived
+        table = pa.table({"id": pa.array(known, pa.string()), "true_label": pa.array(known.values(), pa.string())})
+        with replacing(folder / LABELS_FILE) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+    return Arrived(len(arrived), new, changed)
+
+
+def known_labels(path: Path) -> dict[str, str]:
+    """id → true label, of all that have arrived.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path, columns=["id", "true_label"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise damaged(path, str(error)) from None
+    return dict(zip(table["id"].to_pylist(), table["true_label"].to_pylist(), strict=True))
+
+
+def _read_csv(path: Path) -> dict[str, str]:
+    """id → label; comma, semicolon or tab separated."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _bad(path, "none there" if isinstance(error, FileNotFoundError) else str(error)) from None
+    header = text.split("\n", 1)[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
+    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+        raise _bad(path, f"no column {' and '.join(missing)}")
+    found: dict[str, str] = {}
+    for row in reader:
+        name, label = row["id"], unicodedata.normalize("NFC", (row["label"] or "").strip())
+        if not name or not label:
+            raise _bad(path, f"an empty cell in line {reader.line_num}")
+        if found.setdefault(name, label) != label:
+            raise _bad(path, f"two labels for {name!r}, the second in line {reader.line_num}")
+    return found
+
+
+def _bad(path: Path, received: str) -> DataError:
+    return DataError(
+        str(path), expected="a UTF-8 CSV with the columns id and label, an id of the log a line", received=received,
+        action="Mend the file; the log's ids are those that `serve` answered with, or the paths given to `predict`.",
+    )  # fmt: skip
