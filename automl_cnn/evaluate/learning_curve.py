@@ -258,8 +258,13 @@ def _sentence(overall: dict[str, Any], classes: list[dict[str, Any]]) -> str:
     else:
         said = [f"More labels of all classes hardly help: twice as many give a linear head about {gain}"]
     if overall["images_wanted"] is not None:
-        said.append(f"one point takes about {overall['images_wanted']:,} more images")
+        said.append(f"one point takes about {_two_digits(overall['images_wanted']):,} more images")
     worth = sorted((one for one in classes if one["helps"]), key=lambda one: -float(one["ahead"]["gain"]))[:3]
     if worth:
         said.append(f"most is to be had for {', '.join(one['label'] for one in worth)}")
     return "; ".join(said) + "."
+
+
+def _two_digits(images: int) -> int:
+    """All that such an estimate is good for."""
+    return round(float(f"{images:.2g}"))

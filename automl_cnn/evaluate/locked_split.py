@@ -21,15 +21,15 @@ class LockedSplit:
         rows: image_id, path, label, group and store_row, one row an image.
         labels: int64 [n], indices of classes.
         groups: int64 [n], 0 … groups − 1, every value present.
-        facts: n rows: what the manifest says of the file, what the audit measured of the picture, and `columns`.
-        columns: of the user's CSV.
+        facts: n rows: what the manifest says of the file, and what the audit measured of the picture.
+        columns: n rows, the columns of the user's CSV.
     """
 
     rows: pd.DataFrame
     labels: NDArray[np.int64]
     groups: NDArray[np.int64]
     facts: pd.DataFrame
-    columns: list[str]
+    columns: pd.DataFrame
 
 
 def read_locked_split(files: Files, class_names: list[str]) -> LockedSplit:
@@ -44,16 +44,18 @@ def read_locked_split(files: Files, class_names: list[str]) -> LockedSplit:
     manifest = read_table(files.manifest, MANIFEST)
     rows = _test_rows(files, manifest, class_names)
     measured = read_table(files.audit / "properties.parquet", PROPERTIES)
-    columns = [name for name in manifest.columns if name not in MANIFEST.columns]
-    known = manifest[["image_id", "format", "camera", *columns]]
-    properties = measured[["image_id", *(name for name in measured.columns if name not in known.columns)]]
-    facts = rows[["image_id"]].merge(known, on="image_id", how="left").merge(properties, on="image_id", how="left")
+    told = manifest.set_index("image_id").loc[rows["image_id"]].reset_index(drop=True)
+    facts = (
+        rows[["image_id"]]
+        .merge(measured, on="image_id", how="left")
+        .assign(format=told["format"], camera=told["camera"])
+    )
     return LockedSplit(
         rows=rows,
         labels=np.array([class_names.index(label) for label in rows["label"]], dtype=np.int64),
         groups=pd.factorize(rows["group"])[0].astype(np.int64),
         facts=facts,
-        columns=columns,
+        columns=told[[name for name in told.columns if name not in MANIFEST.columns]],
     )
 
 

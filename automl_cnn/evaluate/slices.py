@@ -76,7 +76,7 @@ class _Part:
 
 def find_weak_slices(
     hit: NDArray[np.bool_], labels: NDArray[np.int64], group_names: NDArray[np.object_], facts: pd.DataFrame,
-    columns: list[str],
+    columns: pd.DataFrame,
 ) -> dict[str, Any]:  # fmt: skip
     """Score every slice of the test split.
 
@@ -85,8 +85,9 @@ def find_weak_slices(
         labels: int64 [n].
         group_names: text [n].
         facts: n rows; of its columns those of PROPERTIES_SLICED (float) and FILE_FACTS_SLICED (text) are looked at as
-            far as they are there, and `columns`.
-        columns: of the user's CSV, text. One whose values are numbers is cut into quantiles when it has many.
+            far as they are there.
+        columns: n rows, the columns of the user's CSV, text. One whose values are numbers is cut into quantiles when
+            it has many.
     Returns:
         What slices.json holds: accuracy of all images; looks, the number of slices that were tested; correlation of
         hits within a group (0…1); least_images; false_discovery_rate; and slices, a list of `Slice` as objects, the
@@ -97,7 +98,7 @@ def find_weak_slices(
     group_of = np.unique(group_names.astype(str), return_inverse=True)[1].reshape(-1)
     parts = [
         part
-        for part in (*_groups(group_names), *_properties(facts), *_columns(facts, columns))
+        for part in (*_groups(group_names), *_properties(facts), *_columns(columns))
         if LEAST_IMAGES <= len(part.rows) <= len(hit) - LEAST_IMAGES
     ]
     correlation = _correlation(hit, group_of)
@@ -141,14 +142,15 @@ def _properties(facts: pd.DataFrame) -> Iterator[_Part]:
             yield from _values("property", name, facts[name])
 
 
-def _columns(facts: pd.DataFrame, columns: list[str]) -> Iterator[_Part]:
+def _columns(columns: pd.DataFrame) -> Iterator[_Part]:
     for name in columns:
-        numbers = pd.to_numeric(facts[name].replace("", None), errors="coerce").to_numpy(np.float64)
-        numeric = np.isfinite(numbers) | (facts[name].isna() | (facts[name] == "")).to_numpy()
+        texts = columns[name].fillna("").astype(str)
+        numbers = pd.to_numeric(texts.where(texts != "", None), errors="coerce").to_numpy(np.float64)
+        numeric = np.isfinite(numbers) | (texts == "").to_numpy()
         if numeric.all() and len(np.unique(numbers[np.isfinite(numbers)])) > 2 * QUANTILES:
             yield from _quantiles("column", name, numbers)
         else:
-            yield from _values("column", name, facts[name])
+            yield from _values("column", name, texts)
 
 
 def _quantiles(kind: str, name: str, values: NDArray[np.float64]) -> Iterator[_Part]:

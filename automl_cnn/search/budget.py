@@ -18,7 +18,7 @@ STAGES = ("search", "train", "quantize", "evaluate")
 # Seconds of a stage's fixed work (building, converting, writing) for every second that loading TensorFlow takes.
 TRAIN_WORK = 1.2
 QUANTIZE_WORK = 3.6
-EVALUATE_S = 3.0
+EVALUATE_S = 7.0  # of them 4 for the learning curve, slices, curves and failures
 # One image against one image through LiteRT in batches on all cores.
 SINGLE_IMAGES = 1.3  # one at a time, as files are measured
 CALIBRATION = 30.0  # two converters and Keras look at every layer's output

@@ -12,7 +12,17 @@ import pytest
 from colour_model import LABELS, colour_model
 from colour_run import write_colour_run
 
-from automl_cnn.artifacts import PREDICTIONS, SPLITS, Files, read_json, read_table, write_json, write_lines, write_table
+from automl_cnn.artifacts import (
+    MANIFEST,
+    PREDICTIONS,
+    SPLITS,
+    Files,
+    read_json,
+    read_table,
+    write_json,
+    write_lines,
+    write_table,
+)
 from automl_cnn.config import EvaluateParams
 from automl_cnn.errors import ArtifactError, ModelFileError
 from automl_cnn.evaluate.failures import FAILURES
@@ -79,6 +89,13 @@ def test_coverage_is_told_at_every_precision_of_the_reference(finished: Files) -
     levels = read_json(finished.evaluation / "coverage.json")
     assert [level["wanted"] for level in levels] == [0.90, 0.95, 0.99]
     assert all([one["label"] for one in level["classes"]] == LABELS for level in levels)
+
+
+def test_a_column_of_the_users_csv_may_bear_the_name_of_a_property(files: Files) -> None:
+    manifest = read_table(files.manifest, MANIFEST)
+    write_table(files.manifest, manifest.assign(brightness="dull", group="ward 3"), MANIFEST)
+    found = judge_shipped(files, PARAMS).slices
+    assert (found["looks"], found["slices"]) == (0, []), "nine images are too few for any slice"
 
 
 def test_a_reference_of_another_file_is_refused(files: Files) -> None:

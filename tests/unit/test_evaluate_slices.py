@@ -21,7 +21,8 @@ def _find(
     hit: NDArray[np.bool_], facts: dict[str, Any], columns: list[str], groups: NDArray[np.object_] | None = None
 ) -> dict[str, Any]:
     names = np.arange(len(hit)).astype(str).astype(object) if groups is None else groups
-    return find_weak_slices(hit, np.zeros(len(hit), int), names, pd.DataFrame(facts), columns)
+    table = pd.DataFrame(facts)
+    return find_weak_slices(hit, np.zeros(len(hit), int), names, table.drop(columns=columns), table[columns])
 
 
 def _named(found: dict[str, Any], value: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def test_a_slice_of_a_hard_class_is_told_from_one_that_is_hard_by_itself() -> No
     labels = np.repeat([0, 1], 200)
     hit = np.where(labels == 0, np.arange(N) % 2 == 0, True)
     facts = pd.DataFrame({"site": np.where(labels == 0, "a", "b")})
-    found = find_weak_slices(hit, labels, np.arange(N).astype(str).astype(object), facts, ["site"])
+    found = find_weak_slices(hit, labels, np.arange(N).astype(str).astype(object), pd.DataFrame(), facts)
     assert _named(found, "a")["weak"]
     assert _named(found, "a")["expected"] == _named(found, "a")["accuracy"] == 0.5
 
