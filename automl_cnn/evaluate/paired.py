@@ -88,7 +88,7 @@ class Comparison:
         )
         if self.verdict != "too_small_to_tell":
             return f"{_capital(second)} is {self.verdict} than {first}: {figures}."
-        shows = f"It shows differences from about {100 * self.detectable:.1f} points (80 % power)"
+        shows = f"It would show one of about {100 * self.detectable:.1f} points (80 % power)"
         if self.images_needed is not None:
             shows += f"; this one takes about {_round_up(self.images_needed):,} images"
         return f"The test set is too small to tell {second} from {first}: {figures}. {shows}."

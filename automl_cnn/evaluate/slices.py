@@ -143,7 +143,7 @@ def _properties(facts: pd.DataFrame) -> Iterator[_Part]:
 
 
 def _columns(columns: pd.DataFrame) -> Iterator[_Part]:
-    for name in columns:
+    for name in columns.columns.astype(str):
         texts = columns[name].fillna("").astype(str)
         numbers = pd.to_numeric(texts.where(texts != "", None), errors="coerce").to_numpy(np.float64)
         numeric = np.isfinite(numbers) | (texts == "").to_numpy()
