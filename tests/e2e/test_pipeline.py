@@ -15,6 +15,8 @@ import pytest
 from conftest import Project, stages_run
 
 from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_table
+from automl_cnn.evaluate.explain import EXPLANATIONS, load_heat
+from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.litert import LiteModel
 
 pytestmark = pytest.mark.slow
@@ -92,6 +94,26 @@ def test_the_shipped_file_is_the_scored_file_and_it_has_learnt(finished: Files) 
     assert low <= metrics["test"]["accuracy"] <= high
     assert metrics["test"]["accuracy"] > 0.8  # ten classes; chance is 0.1
     assert metrics["model"]["size_bytes"] == (finished.quantized / "model.tflite").stat().st_size
+
+
+def test_every_image_worth_looking_at_has_neighbours_of_the_training_side_and_a_heat_map(finished: Files) -> None:
+    failures = read_table(finished.evaluation / "failures.parquet", FAILURES)
+    splits = read_table(finished.split / "splits.parquet", SPLITS).set_index("image_id")["split"]
+    assert {splits[image_id] for neighbours in failures["neighbours"] for image_id in neighbours} == {"train"}
+    index = read_table(finished.explanations / "index.parquet", EXPLANATIONS)
+    assert set(index["image_id"]) == set(failures["image_id"])
+    heat = load_heat(finished.explanations)
+    assert heat["predicted"].shape == heat["label"].shape == (len(index), 64, 64)
+    assert heat["predicted"].max(axis=(1, 2)).max() == 255
+
+
+def test_the_evaluation_says_whether_more_labels_would_help_and_what_silence_costs(finished: Files) -> None:
+    curve = json.loads((finished.evaluation / "learning_curve.json").read_text())
+    assert len(curve["classes"]) == 10
+    assert curve["overall"]["points"][-1]["score"] > curve["overall"]["points"][0]["score"]
+    coverage = json.loads((finished.evaluation / "coverage.json").read_text())
+    answered = [level["answered"] for level in coverage]
+    assert answered == sorted(answered, reverse=True)
 
 
 def test_the_shipped_file_takes_raw_bytes_and_holds_no_float(finished: Files) -> None:
