@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -125,7 +126,7 @@ async def _label(
         notes.update(images=len(images), bytes=share.bytes)
         if single and len(images) != 1:
             raise _not_one(len(images))
-        answers = await service.pool.label(images)
+        answers = await _unless_gone(request, service.pool.label(images))
     for answer in answers:
         metrics.count_answer(answer)
     if errors := [answer["error"]["reason"] for answer in answers if "error" in answer]:
@@ -133,6 +134,19 @@ async def _label(
     if service.recorder is not None:
         service.recorder.record(request.state.request_id, answers)
     return [(image.name, answer) for image, answer in zip(images, answers, strict=True)]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Answer]]) -> list[Answer]:
+    """The work's result; when the client goes away first, the work is given up and ClientDisconnect raised."""
+    working, gone = asyncio.create_task(work), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
 
 
 def _not_one(count: int) -> Refusal:

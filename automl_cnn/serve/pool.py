@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from automl_cnn.errors import AutoMLError, ModelFileError
@@ -51,7 +51,7 @@ class PoolCounts:
 
     ready: int = 0
     lost: int = 0
-    mean_s: float = field(default=0.05)
+    mean_s: float = 0.05
 
 
 class WorkerPool:
