@@ -28,6 +28,8 @@ from automl_cnn.serve.record import Recorder
 from automl_cnn.serve.snapshot import ServedModel
 
 SHOWN = 20  # classes named on the page
+# Clients that come again at once would otherwise keep the server so busy with refusing that workers wait for images.
+REFUSAL_DELAY_S = 0.5
 CLIENT_GONE = 499  # nginx's number for a client that did not wait; in the log alone
 
 
@@ -157,6 +159,8 @@ def _not_one(count: int) -> Refusal:
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
     request.state.notes["reason"] = refusal.reason
+    if refusal.status == 429:
+        await asyncio.sleep(REFUSAL_DELAY_S)
     return _error(request, refusal.status, refusal.as_json(), refusal.headers)
 
 
