@@ -82,7 +82,7 @@ class DecodeError(Exception):
         self.status, self.reason = status, reason
 
 
-def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) -> DecodedImage:
+def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float, *, hashed: bool = True) -> DecodedImage:
     """Decode a whole image file and bring it to the working size.
 
     Args:
@@ -90,6 +90,7 @@ def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) 
         size_px: side of the square that comes back.
         resize: letterbox (pad with black), crop (centre) or stretch.
         max_megapixels: larger images are refused before memory is taken for their pixels.
+        hashed: compute pixel_sha; without it is empty, and decoding takes a fifth to a third less time.
     Returns:
         The first frame, upright, without alpha (composited over white), 8 bits a channel.
     Raises:
@@ -99,7 +100,7 @@ def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) 
         raise DecodeError("empty", "the file has no bytes")
     try:
         with _pillow_defaults:
-            return _decode(content, size_px, resize, max_megapixels)
+            return _decode(content, size_px, resize, max_megapixels, hashed)
     except DecodeError:
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's readers raise a dozen kinds on damaged files, SyntaxError included
@@ -108,13 +109,13 @@ def decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) 
 
 
 def decode_file(path: Path, size_px: int, resize: Resize, max_megapixels: float) -> DecodedImage:
-    """As `decode`, for a file that a user names.
+    """As `decode`, for a file that a user names, without pixel_sha.
 
     Raises:
         DataError: the file is missing, cannot be read or gives no picture.
     """
     try:
-        return decode(path.read_bytes(), size_px, resize, max_megapixels)
+        return decode(path.read_bytes(), size_px, resize, max_megapixels, hashed=False)
     except OSError as error:
         raise DataError(
             str(path), expected="a readable image file", received=error.strerror or str(error),
@@ -195,7 +196,7 @@ class _PillowDefaults:
 _pillow_defaults = _PillowDefaults()
 
 
-def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float) -> DecodedImage:
+def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float, hashed: bool) -> DecodedImage:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
         if width * height > max_megapixels * 1e6:
@@ -218,7 +219,7 @@ def _decode(content: bytes, size_px: int, resize: Resize, max_megapixels: float)
         kind = image.format or "unknown"
         return DecodedImage(
             pixels=_fit(rgb, size_px, resize),
-            pixel_sha=_pixel_sha(rgb),
+            pixel_sha=_pixel_sha(rgb) if hashed else "",
             format="JPEG" if kind == "MPO" else kind,
             mode=mode,
             width=rgb.width,
@@ -318,6 +319,8 @@ def _to_8_bit(values: NDArray[Any], floating: bool) -> NDArray[np.uint8]:
         values: [height, width], integers of 16 bits, or floats in 0…1, 0…255 or 0…65535.
         floating: whether the file holds floats, whose range only their maximum tells.
     """
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # floats would take eight times the memory
+        return (values >> 8).astype(np.uint8)
     values = np.nan_to_num(values.astype(np.float64))
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 65535:

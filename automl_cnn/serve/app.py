@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,8 @@ from automl_cnn.serve.record import Recorder
 from automl_cnn.serve.snapshot import ServedModel
 
 SHOWN = 20  # classes named on the page
+# Clients that come again at once would otherwise keep the server so busy with refusing that workers wait for images.
+REFUSAL_DELAY_S = 0.5
 CLIENT_GONE = 499  # nginx's number for a client that did not wait; in the log alone
 
 
@@ -125,7 +128,7 @@ async def _label(
         notes.update(images=len(images), bytes=share.bytes)
         if single and len(images) != 1:
             raise _not_one(len(images))
-        answers = await service.pool.label(images)
+        answers = await _unless_gone(request, service.pool.label(images))
     for answer in answers:
         metrics.count_answer(answer)
     if errors := [answer["error"]["reason"] for answer in answers if "error" in answer]:
@@ -133,6 +136,19 @@ async def _label(
     if service.recorder is not None:
         service.recorder.record(request.state.request_id, answers)
     return [(image.name, answer) for image, answer in zip(images, answers, strict=True)]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, list[Answer]]) -> list[Answer]:
+    """The work's result; when the client goes away first, the work is given up and ClientDisconnect raised."""
+    working, gone = asyncio.create_task(work), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
 
 
 def _not_one(count: int) -> Refusal:
@@ -143,6 +159,8 @@ def _not_one(count: int) -> Refusal:
 async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
     request.state.notes["reason"] = refusal.reason
+    if refusal.status == 429:
+        await asyncio.sleep(REFUSAL_DELAY_S)
     return _error(request, refusal.status, refusal.as_json(), refusal.headers)
 
 

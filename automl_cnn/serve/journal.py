@@ -18,6 +18,7 @@ from automl_cnn.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
 UNKNOWN_PATH = "other"
+PROBES = ("/health", "/health/live", "/metrics")  # asked every few seconds; logged only when they fail
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _log = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ class Journal:
             self._metrics.count_request(method, path, status, seconds)
             if "reason" in notes:
                 self._metrics.count_refused(notes["reason"])
-            _note(request_id, method, path, status, seconds, notes)
+            if not (path in PROBES and status == 200):
+                _note(request_id, method, path, status, seconds, notes)
 
 
 def _note(request_id: str, method: str, path: str, status: int, seconds: float, notes: Mapping[str, Any]) -> None:

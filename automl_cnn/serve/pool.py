@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from automl_cnn.errors import AutoMLError, ModelFileError
@@ -21,6 +22,7 @@ START_TIMEOUT_S = 60.0
 START_AGAIN_S = 1.0  # after a start that failed, so that a full disk or memory is not hammered
 TRIES = 2  # an image that was in work when a worker died is given to one more
 LARGEST_WAIT_S = 60
+PIPE_BYTES = 2**20  # a photo in one or a few pieces: each piece waits for a turn of the event loop
 NEWEST_WEIGHT = 0.1  # of the newest image in the mean time of one
 
 _log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class PoolCounts:
 
     ready: int = 0
     lost: int = 0
-    mean_s: float = field(default=0.05)
+    mean_s: float = 0.05
 
 
 class WorkerPool:
@@ -249,6 +251,8 @@ class _Worker:
         assert process.stdout is not None
         self._process, self._questions, self._answers = process, process.stdin, process.stdout
         self.pid = process.pid
+        with contextlib.suppress(OSError, AttributeError):  # as large as Linux lets it be; elsewhere as it is
+            fcntl.fcntl(process.stdin.transport.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     async def ask(self, image: SentImage) -> Answer:
         """Raises WorkerLost when it dies before it has answered."""

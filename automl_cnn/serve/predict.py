@@ -150,7 +150,7 @@ class Predictor:
     def _decode(self, content: bytes, name: str) -> DecodedImage:
         how = self._preprocessing
         try:
-            return decode(content, how.working_size_px, how.resize, how.max_megapixels)
+            return decode(content, how.working_size_px, how.resize, how.max_megapixels, hashed=False)
         except DecodeError as error:
             raise DataError(
                 name,

@@ -277,6 +277,24 @@ def test_a_worker_that_hangs_is_504_and_is_replaced(model: Path) -> None:
         assert server.post("/predict", picture(), "image/png").status == 200
 
 
+def test_nobody_works_for_a_client_that_has_gone_away(model: Path) -> None:
+    with running(model, "--workers", "1") as server:
+        [worker] = server.workers()
+        worker.suspend()
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\nContent-Length: {len(picture())}\r\n\r\n"
+        )
+        for _ in range(10):
+            with socket.create_connection((server.host, server.port), timeout=30) as client:
+                client.sendall(head.encode() + picture())
+        wait_for(lambda: [line["status"] for line in server.events("request")] == [499] * 10)
+        worker.resume()
+        assert server.post("/predict", picture(), "image/png").status == 200
+        counts = server.get("/metrics").body.decode()
+        assert 'automl_cnn_requests_total{method="POST",path="/predict",status="499"} 10.0' in counts
+        assert 'automl_cnn_images_total{label="red"} 1.0' in counts
+
+
 def test_without_a_worker_the_server_says_that_it_is_not_ready(model: Path) -> None:
     with running(model, "--workers", "1") as server:
         server.workers()[0].kill()
@@ -292,7 +310,7 @@ def test_a_stop_answers_what_is_in_flight_and_takes_nothing_new(model: Path, sen
         worker.suspend()
         with concurrent.futures.ThreadPoolExecutor(5) as clients:
             waiting = [clients.submit(server.post, "/predict", picture(), "image/png") for _ in range(5)]
-            time.sleep(0.5)
+            wait_for(lambda: "automl_cnn_queue_depth 4.0" in server.get("/metrics").body.decode())
             server.process.send_signal(sent)
             wait_for(lambda: not accepts(server))
             assert not any(one.done() for one in waiting)

@@ -53,6 +53,7 @@ def mlflow_url(registered: tuple[Files, str]) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", uri, "--env-manager", "local"]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)], cwd=files.root.parent, start_new_session=True,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, **store, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip
     try:
