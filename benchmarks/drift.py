@@ -8,7 +8,6 @@ each), are labelled by the shipped file and logged; windows of them are held aga
                 in at most 5 % is promised of the second, in which nothing but chance can differ
     detection   share of windows that alarm, by change, strength and size of the window
     tests       single tests on the same windows, each at 5 %: which statistic sees most
-    strangers   the out-of-distribution score and its rivals: AUROC of test images against another project's pictures
 """
 
 from __future__ import annotations

@@ -48,8 +48,10 @@ def headline(found: Findings) -> str:
         return "Too few images to tell: the log has none of this time and model."
     if found.verdict == "alarm":
         named = [NAMES[check.name] for check in found.alarms]
-        more = f" and {len(named) - 4} more" if len(named) > 4 else ""
-        return f"Alarm: {', '.join(named[:4])}{more} of these images differ from what the model was judged on."
+        last = f"{len(named) - 3} more" if len(named) > 4 else named[-1]
+        listed = f"{', '.join(named[:3] if len(named) > 4 else named[:-1])} and {last}" if len(named) > 1 else last
+        verb = "differ" if len(named) > 1 else "differs"
+        return f"Alarm: {listed} of these images {verb} from what the model was judged on."
     if found.verdict == "too_few":
         return f"Too few images to tell: nothing alarms, but {sensitivity(found)}"
     return f"Quiet: nothing differs beyond chance, and {sensitivity(found)}"
