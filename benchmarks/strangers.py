@@ -1,9 +1,9 @@
 """How well strange images are told from those like the training images: our score and rivals, on the same features.
 
-Test images of a finished project against pictures of other sets, through the shipped file. AUROC is the probability that
-a strange picture scores above a test image; "found" the share of strange pictures above the score that 95 % of the
-validation images stay below. Rivals: other neighbours, other numbers of dimensions, all features, distance to the class
-means under a shared covariance (Lee et al. 2018), and the probability of the answer (Hendrycks and Gimpel 2017).
+Test images of a finished project against pictures of other sets, through the shipped file. AUROC: how often a strange
+picture scores above a test image; "found": share of strange pictures above the score that 95 % of the validation images
+stay below. Rivals: other neighbours, other numbers of dimensions, all features, distance to the class means under a
+shared covariance (Lee et al. 2018), and the probability of the answer (Hendrycks and Gimpel 2017).
 """
 
 from __future__ import annotations
