@@ -161,13 +161,20 @@ def backbones(as_json: bool, input_size: int | None, weights_dir: str | None) ->
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list, in the order given.")
 @click.option("--threads", default=1, show_default=True, help="CPU threads.")
-def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int) -> None:
+@click.option("--log", type=click.Path(path_type=Path, file_okay=False), help="Also log the answers here, for monitor.")
+def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int, log: Path | None) -> None:
     """Label images with a shipped .tflite file."""
     from dataclasses import asdict
 
     from automl_cnn.serve.predict import Predictor
 
-    predictions = Predictor(model, threads).predict(images)
+    predictor = Predictor(model, threads)
+    if log is None:
+        predictions = predictor.predict(images)
+    else:
+        from automl_cnn.serve.logged import predict_and_log
+
+        predictions = predict_and_log(predictor, images, log)
     if as_json:
         click.echo(json.dumps([asdict(prediction) for prediction in predictions], indent=2, ensure_ascii=False))
         return
@@ -207,6 +214,53 @@ def serve(
         client_timeout_s=client_timeout,
     )  # fmt: skip
     serve_model(model, host, port, workers or available_cpus(), limits, log_folder)
+
+
+@main.command()
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), default=Path("artifacts/quantized/model.tflite"),
+              show_default=True, help="The model that wrote the log; reference.npz lies beside it.")  # fmt: skip
+@click.option("--since", metavar="TIME", help="Rows from here on: 2026-11-22T08:00 (UTC), or 12h or 7d ago.")
+@click.option("--until", metavar="TIME", help="Rows before this time.")
+@click.option("--window", metavar="N|TIME", help="Test the last N images, or the last 12h or 7d; all by default.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="Take the true labels of this CSV (id, label) in first."
+)
+@click.option("--alpha", default=0.05, show_default=True, type=click.FloatRange(0.005, 0.5),
+              help="Share of looks that may raise a false alarm.")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write a page.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def monitor(
+    log: Path, model: Path, since: str | None, until: str | None, window: str | None, labels: Path | None,
+    alpha: float, html: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Say whether logged images are still like those that the model was judged on. Ends with 3 where they are not."""
+    from datetime import UTC, datetime
+
+    from automl_cnn.monitor.describe import as_object, describe
+    from automl_cnn.monitor.labels import add_labels
+    from automl_cnn.monitor.page import write_page
+    from automl_cnn.monitor.read import read_log
+    from automl_cnn.monitor.times import parse_time, parse_window
+    from automl_cnn.monitor.watch import watch
+    from automl_cnn.reference.record import REFERENCE, Reference
+
+    reference = Reference.load(model.with_name(REFERENCE))
+    now = datetime.now(UTC)
+    bounds = [None if text is None else parse_time(option, text, now)
+              for option, text in (("--since", since), ("--until", until))]  # fmt: skip
+    length = None if window is None else parse_window("--window", window)
+    if labels is not None:
+        arrived = add_labels(log, labels)
+        counts = f"{arrived.in_log:,} of images in the log, {arrived.changed:,} changed"
+        click.echo(f"{labels}: {arrived.labels:,} labels, {counts}", err=True)
+    found = watch(read_log(log, *bounds), reference, window=length, alpha=alpha)
+    click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False) if as_json else "\n".join(describe(found)))
+    if html is not None:
+        write_page(found, log.name, html)
+        click.echo(f"page     {html}", err=True)
+    if found.verdict == "alarm":
+        sys.exit(3)
 
 
 @main.command()

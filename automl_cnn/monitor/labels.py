@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from automl_cnn.artifacts import replacing
 from automl_cnn.errors import DataError
-from automl_cnn.monitor.log import LABELS_FILE, damaged
+from automl_cnn.monitor.log import LABELS_FILE
+from automl_cnn.monitor.read import known_labels, read_log
 
 COLUMNS = ("id", "label")
 _LOCK = ".labels.lock"
@@ -22,10 +23,10 @@ _LOCK = ".labels.lock"
 
 @dataclass(frozen=True)
 class Arrived:
-    """What one CSV brought: labels in it, and how many of them were not known or were another before."""
+    """What one CSV brought: labels in it; how many name an image of the log; how many were another before."""
 
     labels: int
-    new: int
+    in_log: int
     changed: int
 
 
@@ -36,38 +37,23 @@ def add_labels(folder: Path, labels: Path) -> Arrived:
         folder: of the log.
         labels: UTF-8 CSV with the columns id and label; others may stand beside them.
     Raises:
-        DataError: the CSV or the folder is missing, has not the two columns, an empty cell, or an id with two labels.
-        ArtifactError: the labels kept so far cannot be read.
+        DataError: the CSV or the folder is missing, has not the two columns, an empty cell, an id with two labels, or
+            no id that is in the log. Nothing is kept then.
+        ArtifactError: the log or the labels kept so far cannot be read.
     """
     arrived = _read_csv(labels)
-    if not folder.is_dir():
-        raise DataError(str(folder), expected="the folder of a log", received="none there",
-                        action="Give the folder that `--log` was given.")  # fmt: skip
+    in_log = len(arrived.keys() & set(read_log(folder)["id"].to_pylist()))
+    if not in_log:
+        raise _bad(labels, f"none of {len(arrived):,} ids in the log, such as {next(iter(arrived), '')!r}")
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = known_labels(folder / LABELS_FILE)
-        new = sum(name not in known for name in arrived)
         changed = sum(name in known and known[name] != label for name, label in arrived.items())
         known |= arrived
         table = pa.table({"id": pa.array(known, pa.string()), "true_label": pa.array(known.values(), pa.string())})
         with replacing(folder / LABELS_FILE) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-    return Arrived(len(arrived), new, changed)
-
-
-def known_labels(path: Path) -> dict[str, str]:
-    """id → true label, of all that have arrived.
-
-    Raises:
-        ArtifactError: the file is damaged.
-    """
-    if not path.exists():
-        return {}
-    try:
-        table = pq.read_table(path, columns=["id", "true_label"])
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise damaged(path, str(error)) from None
-    return dict(zip(table["id"].to_pylist(), table["true_label"].to_pylist(), strict=True))
+    return Arrived(len(arrived), in_log, changed)
 
 
 def _read_csv(path: Path) -> dict[str, str]:

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from automl_cnn.errors import DataError
-from automl_cnn.monitor.labels import known_labels
 from automl_cnn.monitor.log import LABELS_FILE, LINES, PACKED, damaged, read_lines
 from automl_cnn.monitor.record import from_lines, log_schema
 
@@ -38,6 +37,21 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
     parts = [_read_part(folder / stem, since, until) for stem in sorted(stems)]
     table = pa.concat_tables([log_schema().empty_table(), *parts]).sort_by("time")
     return table.append_column("true_label", _true_labels(table["id"], known_labels(folder / LABELS_FILE)))
+
+
+def known_labels(path: Path) -> dict[str, str]:
+    """id → true label, of all that have arrived.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        table = pq.read_table(path, columns=["id", "true_label"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise damaged(path, str(error)) from None
+    return dict(zip(table["id"].to_pylist(), table["true_label"].to_pylist(), strict=True))
 
 
 def _read_part(stem: Path, since: datetime | None, until: datetime | None) -> pa.Table:

@@ -136,9 +136,15 @@ class Predictor:
         """
         return self._label(name, self._decode(content, name))[0]
 
+    def examine(self, path: Path) -> Examined:
+        """As `predict` for one file, with what monitoring keeps of the image."""
+        return self._examine(str(path), self._read(path))
+
     def examine_bytes(self, content: bytes, name: str = "image") -> Examined:
         """As `predict_bytes`, with what monitoring keeps of the image."""
-        image = self._decode(content, name)
+        return self._examine(name, self._decode(content, name))
+
+    def _examine(self, name: str, image: DecodedImage) -> Examined:
         prediction, sketch = self._label(name, image)
         statistics = image_statistics(image.pixels, image.width, image.height, self._preprocessing.resize)
         return Examined(prediction, sketch, statistics)

@@ -204,9 +204,9 @@ def test_true_labels_are_joined_by_id_and_the_last_word_counts(tmp_path: Path) -
     with PredictionLog(folder) as log:
         log.append([row(i) for i in range(3)])
     labels.write_text("id;label;who\nimage-0;dog;A\nimage-2; cat;B\nunknown;cat;B\n")
-    assert vars(add_labels(folder, labels)) == {"labels": 3, "new": 3, "changed": 0}
+    assert vars(add_labels(folder, labels)) == {"labels": 3, "in_log": 2, "changed": 0}
     labels.write_text("id,label\nimage-0,cat\n")
-    assert vars(add_labels(folder, labels)) == {"labels": 1, "new": 0, "changed": 1}
+    assert vars(add_labels(folder, labels)) == {"labels": 1, "in_log": 1, "changed": 1}
     assert read_log(folder)["true_label"].to_pylist() == ["cat", None, "cat"]
 
 
@@ -217,6 +217,7 @@ def test_true_labels_are_joined_by_id_and_the_last_word_counts(tmp_path: Path) -
         ("id,label\na,\n", "an empty cell in line 2"),
         ("id,label\na,b\na,c\n", "two labels for 'a', the second in line 3"),
         ("", "no column id and label"),
+        ("id,label\na,b\n", "none of 1 ids in the log, such as 'a'"),
     ],
 )
 def test_a_csv_that_cannot_be_joined_is_refused(tmp_path: Path, text: str, received: str) -> None:
