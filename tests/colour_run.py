@@ -37,7 +37,7 @@ SPLIT_OF_GROUP = ["train", "train", "validation", "test"]
 
 
 def write_colour_run(project: Path) -> Files:
-    """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate."""
+    """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate that others read."""
     files = Files(project / "artifacts")
     (project / "params.yaml").write_text(
         f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_sizes_px: [{INPUT_PX}]\n"
@@ -125,6 +125,14 @@ def _write_model(files: Files) -> None:
     }
     (files.quantized / "preprocessing.json").write_text(json.dumps(preprocessing))
     build_reference(files, files.quantized / "model.tflite", seed=1).save(files.quantized / REFERENCE)
+    golden = np.full((3, INPUT_PX, INPUT_PX, 3), 20, np.uint8)
+    for channel in range(3):
+        golden[channel, ..., channel] = 150
+    files.model.mkdir()
+    np.savez(files.model / "golden.npz", images=golden, probabilities=np.eye(3, dtype=np.float32))
+    write_lines(files.model / "labels.txt", LABELS)
+    counts = {"images": {"by_status": {"ok": 3 * A_CLASS}}, "issues": {"by_kind": {"suspect_label": 3}}}
+    write_json(files.audit / "summary.json", {**counts, "decisions": {"applied": {"relabel": 1}}})
     trials = pd.DataFrame(
         {
             "trial_id": ["0", "1", "2"],
