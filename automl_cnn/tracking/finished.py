@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from automl_cnn.artifacts import MANIFEST, SPLITS, Files, read_json, read_table
 from automl_cnn.config import Params
 from automl_cnn.errors import ArtifactError
+from automl_cnn.reference.record import REFERENCE
 from automl_cnn.tflite_metadata import COMPANIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIDES = ("train", "validation", "test")
-SERVED = ("model.tflite", *COMPANIONS)
-REFERENCE = "reference.npz"
+PARAM_CHARS = 500  # of a value
+SERVED = ("model.tflite", *COMPANIONS, REFERENCE)
 _SCORED = ("test", "float", "difference", "model")
 
 

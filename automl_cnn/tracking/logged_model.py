@@ -21,7 +21,7 @@ from PIL import Image
 from automl_cnn.artifacts import Files
 from automl_cnn.export.golden import golden_of, write_golden
 from automl_cnn.serve.bundle import bundle_serving_code
-from automl_cnn.tracking.finished import REFERENCE, SERVED
+from automl_cnn.tracking.finished import SERVED
 from automl_cnn.tracking.places import Places, is_database
 
 DIGEST = "content_digest"
@@ -93,8 +93,6 @@ def _save(mlflow: Any, model: Any, run_id: str, files: Files, folder: Path) -> N
         served.mkdir()
         for name in SERVED:
             shutil.copyfile(files.quantized / name, served / name)
-        if (files.quantized / REFERENCE).exists():
-            shutil.copyfile(files.quantized / REFERENCE, served / REFERENCE)
         write_golden(golden, served)
         mlflow.pyfunc.save_model(
             str(folder),

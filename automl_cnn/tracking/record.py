@@ -21,15 +21,15 @@ from automl_cnn.errors import ArtifactError, TrackingError
 from automl_cnn.progress import Progress, silent
 from automl_cnn.tracking.connection import connected
 from automl_cnn.tracking.datasets import log_datasets
-from automl_cnn.tracking.finished import Finished, numbers_of, read_finished, table_digest
+from automl_cnn.tracking.finished import PARAM_CHARS, Finished, numbers_of, read_finished, table_digest
 from automl_cnn.tracking.lineage import lineage_tags
 from automl_cnn.tracking.load import log_load
 from automl_cnn.tracking.logged_model import DIGEST, find_version, log_model, make_version
 from automl_cnn.tracking.places import Places, find_places, is_database
-from automl_cnn.tracking.trials import PARAM_CHARS, log_trials
+from automl_cnn.tracking.promotion import CHALLENGER, CHAMPION
+from automl_cnn.tracking.snapshot import IMAGES
+from automl_cnn.tracking.trials import log_trials
 
-CHALLENGER, CHAMPION = "challenger", "champion"
-IMAGES = "data/images.parquet"
 # Small files that stand beside the numbers; data and weights stay with DVC. They lie in the run as under artifacts/.
 SMALL_FILES = (
     "decisions.csv", "audit/summary.json", "split/report.json", "search/best.yaml", "search/budget.json",

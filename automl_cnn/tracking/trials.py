@@ -7,9 +7,8 @@ from typing import Any
 
 from automl_cnn.artifacts import TRIALS, Files, read_table
 from automl_cnn.progress import Progress
-from automl_cnn.tracking.finished import is_number
+from automl_cnn.tracking.finished import PARAM_CHARS, is_number
 
-PARAM_CHARS = 500
 _TAG = "trial_id"
 _NO_PARAMETER = ("trial_id", "status", "message", "score", "seconds")
 
