@@ -132,6 +132,7 @@ def _write_model(files: Files) -> None:
     np.savez(files.model / "golden.npz", images=golden, probabilities=np.eye(3, dtype=np.float32))
     write_lines(files.model / "labels.txt", LABELS)
     counts = {"images": {"by_status": {"ok": 3 * A_CLASS}}, "issues": {"by_kind": {"suspect_label": 3}}}
+    files.decisions.write_text("sha256,issue,decision,new_label,reviewer,time,note,score_seen,label_seen,_line\n")
     write_json(files.audit / "summary.json", {**counts, "decisions": {"applied": {"relabel": 1}}})
     trials = pd.DataFrame(
         {

@@ -113,8 +113,8 @@ def test_what_stages_took_of_the_machine_is_drawn_as_system_metrics(recorded: Re
 
 
 def test_small_files_lie_in_the_run_as_under_artifacts_and_weights_do_not(recorded: Recorded) -> None:
-    places = [recorded.first.run_id, *("evaluation", "data", "audit", "split", "quantized")]
-    held = {file.path for place in places[1:] for file in recorded.client.list_artifacts(places[0], place)}
+    places = ("evaluation", "data", "audit", "split", "quantized")
+    held = {file.path for place in places for file in recorded.client.list_artifacts(recorded.first.run_id, place)}
     assert {"evaluation/metrics.json", "evaluation/predictions.parquet", "data/images.parquet"} <= held
     assert {"audit/summary.json", "split/report.json", "quantized/ladder.json"} <= held
     assert not [path for path in held if path.endswith((".tflite", ".npz", ".npy"))]
@@ -140,7 +140,7 @@ def test_one_logged_model_holds_all_that_answering_takes_and_its_scores(recorded
     scores = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics}
     assert scores["test.accuracy"] == (run.data.metrics["test.accuracy"], "test")
     version = recorded.client.get_model_version("automl-cnn", "1")
-    assert (version.model_id, version.run_id) == (model.model_id, recorded.first.run_id)
+    assert (version.source, version.run_id) == (f"models:/{model.model_id}", recorded.first.run_id)
     folder = Path(model.artifact_location)
     served = {path.name for path in (folder / "artifacts" / "quantized").iterdir()}
     assert served == {"model.tflite", "labels.txt", "preprocessing.json", "reference.npz", "golden"}
