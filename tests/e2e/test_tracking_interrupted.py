@@ -14,6 +14,7 @@ from colour_run import write_colour_run
 from conftest import Project, copy_project
 from mlflow_server import Line, MlflowServer
 
+from automl_cnn.artifacts import Files
 from automl_cnn.config import load_params
 from automl_cnn.errors import TrackingError
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
@@ -80,9 +81,15 @@ def in_mlflow(uri: str, name: str) -> dict[str, Any]:
 
 
 WHOLE = {
-    "parents": 1, "status": ["FINISHED"], "trials": ["0", "1", "2"],
-    "data sets": ["all", "test", "train", "validation"], "models": ["READY"], "outputs": 1, "versions": ["1"], "values a metric": {1},
-}  # fmt: skip
+    "parents": 1,
+    "status": ["FINISHED"],
+    "trials": ["0", "1", "2"],
+    "data sets": ["all", "test", "train", "validation"],
+    "models": ["READY"],
+    "outputs": 1,
+    "versions": ["1"],
+    "values a metric": {1},
+}
 
 
 @pytest.mark.parametrize("part", ["trials", "storing data and files", "storing the model", "registering"])
