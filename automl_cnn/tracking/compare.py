@@ -85,12 +85,10 @@ def _scores(found: Differences) -> list[str]:
     for name, (a, b) in found.file.items():
         rows.append([name, f"{a:,.10g}", f"{b:,.10g}", *(["", ""] if paired else [])])
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    table = [
-        "  "
-        + row[0].ljust(widths[0])
-        + "".join(f"  {text.rjust(w)}" for text, w in zip(row[1:], widths[1:], strict=True))
-        for row in rows
-    ]
+    table = []
+    for row in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        table.append("  ".join(["", row[0].ljust(widths[0]), *numbers]).rstrip())
     said = (
         paired.sentence("A", "B")
         if paired

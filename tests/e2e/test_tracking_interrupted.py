@@ -36,14 +36,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 def finished(tmp_path: Path) -> Project:
     """A project whose stages before register have ended."""
     project = copy_project(tmp_path / "project")
-    (project.folder / "params.yaml").unlink()
+    settings = (project.folder / "params.yaml").read_text()
     files = write_colour_run(project.folder)
+    (project.folder / "params.yaml").write_text(settings)
+    set_params(project, "data.root=data", "data.working_size_px=48", "search.input_sizes_px=[32]")
     params = load_params(project.folder / "params.yaml")
     write_evaluation(files.evaluation, judge_shipped(files, params.evaluate))
     files.report.mkdir()
     (files.report / "report.html").write_text("<html></html>")
     project.initialise()
     return project
+
+
+def set_params(project: Project, *assignments: str) -> None:
+    done = project.run("set", *assignments)
+    assert done.returncode == 0, done.stderr
 
 
 def record(project: Project, name: str, uri: str, **options: Any) -> Any:
@@ -132,8 +139,7 @@ def test_register_ends_with_2_and_three_parts_and_dvc_repro_finishes_it_later(
     finished: Project, server: MlflowServer
 ) -> None:
     name = "later"
-    settings = finished.folder / "params.yaml"
-    settings.write_text(settings.read_text() + f"tracking:\n  experiment: {name}\n  model_name: {name}\n")
+    set_params(finished, f"tracking.experiment={name}", f"tracking.model_name={name}")
     environment = {**os.environ, "MLFLOW_TRACKING_URI": server.uri}
     server.kill()
     done = subprocess.run(
