@@ -322,6 +322,49 @@ def benchmark(model: Path, threads: tuple[int, ...], runs: int, warm_up: int, as
     click.echo(json.dumps(asdict(cost), indent=2) if as_json else "\n".join(describe(cost)))
 
 
+@main.command()
+@click.argument("version", required=False)
+@click.option("--force", is_flag=True, help="Whatever the comparison says; a reason has to be given.")
+@click.option("--reason", metavar="TEXT", help="Why, for those who come later; recorded with the version.")
+def promote(version: str | None, force: bool, reason: str | None) -> None:
+    """Make a registered VERSION (challenger by default) champion, if it is shown to be better than the champion.
+
+    Both are compared on the same test images. "Too small to tell" is not better.
+    """
+    from automl_cnn.config import load_params
+    from automl_cnn.tracking.promotion import promote as make_champion
+
+    if force != bool(reason and reason.strip()):
+        raise click.UsageError('--force and --reason "…" belong together.')
+    params = load_params()
+    with screen_progress("promote") as progress:
+        promotion = make_champion(params, version, reason, progress)
+    click.echo(promotion.sentence())
+
+
+@main.command()
+@click.argument("first", metavar="RUN")
+@click.argument("second", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, lists in full.")
+def compare(first: str, second: str, as_json: bool) -> None:
+    """Print what differs between two runs: data, parameters, decisions, scores with intervals, answers.
+
+    RUN: a folder of artifacts, an MLflow run id, or a model version: 3, champion, challenger, NAME/3, NAME@champion.
+    """
+    from automl_cnn.config import load_params
+    from automl_cnn.tracking.compare import compare_runs, describe
+    from automl_cnn.tracking.differences import as_json as differences_as_json
+
+    folders = Path(first).is_dir() and Path(second).is_dir()
+    params = None if folders and not Path("params.yaml").exists() else load_params()
+    with screen_progress("compare") as progress:
+        found = compare_runs(first, second, params, progress)
+    if as_json:
+        click.echo(json.dumps(differences_as_json(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(describe(found)))
+
+
 def _cache_folder() -> Path:
     from automl_cnn.stage import CACHE
 

@@ -187,6 +187,7 @@ class TrackingParams(Section):
     """Where the record goes."""
 
     uri: str = "sqlite:///mlflow.db"
+    registry_uri: str | None = None
     experiment: str = "automl-cnn"
     model_name: str = "automl-cnn"
 

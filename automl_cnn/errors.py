@@ -71,3 +71,11 @@ class ExportError(AutoMLError):
 
 class ModelFileError(AutoMLError):
     """A .tflite file is missing, damaged or of another shape than this tool writes."""
+
+
+class TrackingError(AutoMLError):
+    """MLflow cannot be reached, refuses what it is given, or does not hold what is asked for."""
+
+
+class PromotionError(AutoMLError):
+    """A model is not shown to be better than the champion."""

@@ -13,6 +13,7 @@ from automl_cnn.config import Params, load_params
 from automl_cnn.console import screen_progress
 from automl_cnn.errors import AutoMLError
 from automl_cnn.progress import Progress
+from automl_cnn.system_load import sampled_load
 
 CACHE = Path(".automl-cnn")
 USER_ERROR = CACHE / "user-error.txt"  # DVC ends with 255 whatever a stage ends with; this says that it was a 2
@@ -39,14 +40,15 @@ def run_stage(name: str, work: Callable[[Stage], None]) -> None:
     """Run one stage of the pipeline and end the process: 0, or 2 with one clear message for a user's mistake.
 
     Args:
-        name: as in dvc.yaml; its seconds are written to artifacts/timings/<name>.json.
+        name: as in dvc.yaml; its seconds are written to artifacts/timings/<name>.json, what it took of the machine to
+            <name>.system.csv.
         work: does the stage.
     """
     started = time.perf_counter()
     try:
         params = load_params()
         files, cache = Files(Path("artifacts")), CACHE
-        with screen_progress(name) as progress:
+        with screen_progress(name) as progress, sampled_load(files.timings / f"{name}.system.csv"):
             work(Stage(params, files, cache, progress))
         write_json(files.timings / f"{name}.json", {"seconds": round(time.perf_counter() - started, 2)})
     except AutoMLError as error:

@@ -7,7 +7,7 @@ from automl_cnn.stage import Stage, run_stage
 
 def main(stage: Stage) -> None:
     """Record, then write artifacts/registered/registration.json."""
-    from automl_cnn.tracking import record_run
+    from automl_cnn.tracking.record import record_run
 
     registration = record_run(stage.params, stage.files, progress=stage.progress)
     print(registration.sentence())

@@ -36,40 +36,45 @@ WORKING_PX, INPUT_PX, A_CLASS = 48, 32, 12
 SPLIT_OF_GROUP = ["train", "train", "validation", "test"]
 
 
-def write_colour_run(project: Path) -> Files:
-    """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate."""
+def write_colour_run(project: Path, a_class: int = A_CLASS) -> Files:
+    """Write params.yaml, the pictures under data/ and artifacts/ of every stage before evaluate that others read.
+
+    Args:
+        project: an empty folder.
+        a_class: pictures a class, a multiple of `A_CLASS`; a quarter of them is in the test split.
+    """
     files = Files(project / "artifacts")
     (project / "params.yaml").write_text(
         f"data:\n  root: data\n  working_size_px: {WORKING_PX}\nsearch:\n  input_sizes_px: [{INPUT_PX}]\n"
     )
-    _write_images(project / "data", files)
+    _write_images(project / "data", files, a_class)
     _write_audit(files)
     _write_model(files)
     return files
 
 
-def _write_images(folder: Path, files: Files) -> None:
+def _write_images(folder: Path, files: Files, a_class: int) -> None:
     rng = np.random.default_rng(1)
     rows = []
     files.images.mkdir(parents=True)
     with StoreWriter(files.images, WORKING_PX, "letterbox") as store:
         for channel, colour in enumerate(LABELS):
             (folder / colour).mkdir(parents=True)
-            for i in range(A_CLASS):
+            for i in range(a_class):
                 pixels = rng.integers(0, 120, (40, 60, 3), dtype=np.uint8)
                 pixels[..., channel] += 60
                 path = folder / colour / f"{i:02}.png"
                 Image.fromarray(pixels).save(path)
                 decoded = decode(path.read_bytes(), WORKING_PX, "letterbox", 1.0)
                 name = f"{colour}/{path.name}"
-                wrong = i == A_CLASS - 1
+                wrong = i % A_CLASS == A_CLASS - 1
                 rows.append(
                     {
                         "image_id": hashlib.sha256(name.encode()).hexdigest()[:16],
                         "path": name,
                         "label": LABELS[(channel + 1) % 3] if wrong else colour,
                         "group": f"{colour}-{i // 3}",
-                        "split": SPLIT_OF_GROUP[i // 3],
+                        "split": SPLIT_OF_GROUP[i // 3 % 4],
                         "reason": "",
                         "pixel_sha": decoded.pixel_sha,
                         "width": decoded.width,
@@ -125,6 +130,15 @@ def _write_model(files: Files) -> None:
     }
     (files.quantized / "preprocessing.json").write_text(json.dumps(preprocessing))
     build_reference(files, files.quantized / "model.tflite", seed=1).save(files.quantized / REFERENCE)
+    golden = np.full((3, INPUT_PX, INPUT_PX, 3), 20, np.uint8)
+    for channel in range(3):
+        golden[channel, ..., channel] = 150
+    files.model.mkdir()
+    np.savez(files.model / "golden.npz", images=golden, probabilities=np.eye(3, dtype=np.float32))
+    write_lines(files.model / "labels.txt", LABELS)
+    counts = {"images": {"by_status": {"ok": 3 * A_CLASS}}, "issues": {"by_kind": {"suspect_label": 3}}}
+    files.decisions.write_text("sha256,issue,decision,new_label,reviewer,time,note,score_seen,label_seen,_line\n")
+    write_json(files.audit / "summary.json", {**counts, "decisions": {"applied": {"relabel": 1}}})
     trials = pd.DataFrame(
         {
             "trial_id": ["0", "1", "2"],

@@ -17,10 +17,10 @@ from colour_run import write_colour_run
 
 from automl_cnn.artifacts import Files, read_json, write_json
 from automl_cnn.config import Params, load_params
-from automl_cnn.errors import ArtifactError
+from automl_cnn.errors import ArtifactError, TrackingError
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
 from automl_cnn.serve.predict import Predictor
-from automl_cnn.tracking import Registration, record_run
+from automl_cnn.tracking.record import Registration, record_run
 
 
 @dataclass(frozen=True)
@@ -38,42 +38,86 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     project = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("MLFLOW_REGISTRY_URI", raising=False)
         files = write_colour_run(project)
         params = load_params(project / "params.yaml")
         write_evaluation(files.evaluation, judge_shipped(files, params.evaluate))
         (project / "dvc.lock").write_text("stages:\n  split:\n    outs:\n    - {path: artifacts/split, md5: abc.dir}\n")
+        (files.timings / "search.system.csv").write_text(
+            "time_ms,cpu_percent,machine_memory_mb,stage_memory_mb,stage_processes\n"
+            "1700000000000,20.5,900,150,1\n1700000002000,99.5,1000,250,3\n"
+        )
         first = record_run(params, files)
         import mlflow
 
-        patch.setenv("MLFLOW_TRACKING_URI", params.tracking.uri)
-        mlflow.set_tracking_uri(params.tracking.uri)
-        yield Recorded(project, files, params, first, mlflow.MlflowClient())
-        mlflow.set_tracking_uri(None)
+        yield Recorded(project, files, params, first, mlflow.MlflowClient(params.tracking.uri, params.tracking.uri))
 
 
-def test_the_first_model_is_challenger_and_champion(recorded: Recorded) -> None:
-    assert recorded.first.aliases == ("challenger", "champion")
+@pytest.fixture
+def loaded(recorded: Recorded) -> Iterator[Any]:
+    """The registered model as MLflow loads it."""
+    import mlflow
+
+    mlflow.set_tracking_uri(recorded.params.tracking.uri)
+    yield mlflow.pyfunc.load_model("models:/automl-cnn@challenger")
+    mlflow.set_tracking_uri(None)
+
+
+def test_the_first_model_is_challenger_and_nobody_is_champion(recorded: Recorded) -> None:
+    assert recorded.first.aliases == ("challenger",)
+    assert "`automl-cnn promote` makes it one" in recorded.first.sentence()
+    assert "Record: sqlite:///mlflow.db (tracking.uri)." in recorded.first.sentence()
     assert not recorded.first.reused
+    assert set(recorded.client.get_registered_model("automl-cnn").aliases) == {"challenger"}
     written = read_json(recorded.files.registered / "registration.json")
     assert written["version"] == recorded.first.version == "1"
 
 
-def test_the_run_holds_parameters_metrics_data_sets_and_lineage(recorded: Recorded) -> None:
+def test_the_run_holds_parameters_metrics_and_lineage(recorded: Recorded) -> None:
     run = recorded.client.get_run(recorded.first.run_id)
     metrics = read_json(recorded.files.evaluation / "metrics.json")
     assert run.info.status == "FINISHED"
     assert run.data.params["data.working_size_px"] == "48"
     assert run.data.params["search.preset"] == "quick"
+    assert not any(key.startswith("tracking.") for key in run.data.params)
     assert run.data.metrics["test.accuracy"] == metrics["test"]["accuracy"]
     assert run.data.metrics["test.accuracy_ci95_low"] == metrics["test"]["accuracy_ci95"][0]
     assert run.data.metrics["seconds.search"] == 2.5
     assert run.data.tags["dvc.split.split"] == "abc.dir"
-    contexts = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
-    assert set(contexts) == {"train", "validation", "test"}
-    assert all(len(dataset.digest) <= 36 for dataset in contexts.values())
-    assert str(recorded.project) not in "".join(dataset.source for dataset in contexts.values())
-    names = {item.path for item in recorded.client.list_artifacts(recorded.first.run_id, "evaluation")}
-    assert "evaluation/metrics.json" in names
+
+
+def test_the_data_sets_carry_digests_class_counts_and_what_the_audit_found(recorded: Recorded) -> None:
+    run = recorded.client.get_run(recorded.first.run_id)
+    given = {item.tags[0].value: item.dataset for item in run.inputs.dataset_inputs}
+    assert set(given) == {"all", "train", "validation", "test"}
+    assert all(len(dataset.digest) <= 36 for dataset in given.values())
+    assert str(recorded.project) not in "".join(dataset.source for dataset in given.values())
+    whole, train = (json.loads(given[name].profile) for name in ("all", "train"))
+    assert given["all"].digest == recorded.first.data_digest
+    assert whole["class_counts"] == {"blue": 12, "green": 12, "red": 12}
+    assert whole["audit"] == {
+        "images": {"ok": 36}, "issues": {"suspect_label": 3}, "decisions": {"relabel": 1}, "label_conflicts": None,
+    }  # fmt: skip
+    assert train == {
+        "num_rows": 18, "groups": 6, "class_counts": {"blue": 6, "green": 6, "red": 6},
+        "split_digest": recorded.first.split_digest,
+    }  # fmt: skip
+
+
+def test_what_stages_took_of_the_machine_is_drawn_as_system_metrics(recorded: Recorded) -> None:
+    history = recorded.client.get_metric_history(recorded.first.run_id, "system/cpu_utilization_percentage")
+    assert [(point.step, point.value) for point in history] == [(0, 20.5), (2, 99.5)]
+    run = recorded.client.get_run(recorded.first.run_id)
+    assert run.data.metrics["peak_memory_mb.search"] == 250
+
+
+def test_small_files_lie_in_the_run_as_under_artifacts_and_weights_do_not(recorded: Recorded) -> None:
+    places = ("evaluation", "data", "audit", "split", "quantized")
+    held = {file.path for place in places for file in recorded.client.list_artifacts(recorded.first.run_id, place)}
+    assert {"evaluation/metrics.json", "evaluation/predictions.parquet", "data/images.parquet"} <= held
+    assert {"audit/summary.json", "split/report.json", "quantized/ladder.json"} <= held
+    assert not [path for path in held if path.endswith((".tflite", ".npz", ".npy"))]
 
 
 def test_every_trial_is_a_child_with_the_same_keys(recorded: Recorded) -> None:
@@ -88,23 +132,62 @@ def test_every_trial_is_a_child_with_the_same_keys(recorded: Recorded) -> None:
     assert max(child.data.metrics.get("score", 0) for child in children) == 0.9
 
 
-def test_the_registered_model_answers_as_predict_does(recorded: Recorded) -> None:
-    import mlflow
+def test_one_logged_model_holds_all_that_answering_takes_and_its_scores(recorded: Recorded) -> None:
+    run = recorded.client.get_run(recorded.first.run_id)
+    (output,) = run.outputs.model_outputs
+    model = recorded.client.get_logged_model(output.model_id)
+    assert str(model.status) == "READY"
+    scores = {metric.key: (metric.value, metric.dataset_name) for metric in model.metrics}
+    assert scores["test.accuracy"] == (run.data.metrics["test.accuracy"], "test")
+    version = recorded.client.get_model_version("automl-cnn", "1")
+    assert (version.source, version.run_id) == (f"models:/{model.model_id}", recorded.first.run_id)
+    folder = Path(model.artifact_location)
+    served = {path.name for path in (folder / "artifacts" / "quantized").iterdir()}
+    assert served == {"model.tflite", "labels.txt", "preprocessing.json", "reference.npz", "golden"}
+    required = (folder / "requirements.txt").read_text().split()
+    assert [line.partition("==")[0] for line in required] == [
+        "mlflow-skinny", "numpy", "pandas", "pillow", "ai-edge-litert",
+    ]  # fmt: skip
 
+
+def test_the_registered_model_answers_as_predict_does_from_bytes_base64_and_paths(
+    recorded: Recorded, loaded: Any
+) -> None:
     paths = sorted((recorded.project / "data").glob("*/00.png"))
     expected = Predictor(recorded.files.quantized / "model.tflite").predict(paths)
-    model = mlflow.pyfunc.load_model("models:/automl-cnn@champion")
-    as_bytes = model.predict(pd.DataFrame({"image": [path.read_bytes() for path in paths]}))
-    as_text = model.predict(pd.DataFrame({"image": [base64.b64encode(path.read_bytes()).decode() for path in paths]}))
-    assert as_bytes["label"].tolist() == [one.label for one in expected] == ["blue", "green", "red"]
-    assert [json.loads(row) for row in as_bytes["probabilities"]] == [one.probabilities for one in expected]
-    pd.testing.assert_frame_equal(as_bytes, as_text)
+    given = [
+        [path.read_bytes() for path in paths],
+        [base64.b64encode(path.read_bytes()).decode() for path in paths],
+        [str(path) for path in paths],
+    ]
+    answers = [loaded.predict(pd.DataFrame({"image": images})) for images in given]
+    assert answers[0]["label"].tolist() == [one.label for one in expected] == ["blue", "green", "red"]
+    assert [json.loads(row) for row in answers[0]["probabilities"]] == [one.probabilities for one in expected]
+    for column in ("probability", "abstain", "ood_score", "out_of_distribution"):
+        assert answers[0][column].tolist() == [getattr(one, column) for one in expected]
+    pd.testing.assert_frame_equal(answers[0], answers[1])
+    pd.testing.assert_frame_equal(answers[0], answers[2])
+
+
+def test_its_signature_and_its_example_say_what_goes_in_and_out(loaded: Any) -> None:
+    signature = loaded.metadata.signature
+    assert signature.inputs.input_names() == ["image"]
+    outputs = ["label", "probability", "probabilities", "abstain", "ood_score", "out_of_distribution"]
+    assert signature.outputs.input_names() == loaded.predict(loaded.input_example).columns.tolist() == outputs
+
+
+@pytest.mark.parametrize("image", [b"no image", "no image", "/nowhere.png", b""])
+def test_what_is_no_image_is_refused_by_row(loaded: Any, image: bytes | str) -> None:
+    import mlflow
+
+    with pytest.raises(mlflow.MlflowException, match=r"image\[0\]: expected the bytes of an image file"):
+        loaded.predict(pd.DataFrame({"image": [image]}))
 
 
 def test_the_registered_model_needs_neither_the_package_nor_tensorflow(recorded: Recorded) -> None:
     script = (
         "import sys; sys.modules['automl_cnn'] = None; sys.modules['tensorflow'] = None; import mlflow, pandas as pd; "
-        "model = mlflow.pyfunc.load_model(sys.argv[1]); "
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db'); model = mlflow.pyfunc.load_model(sys.argv[1]); "
         "print(model.predict(pd.DataFrame({'image': [open(sys.argv[2], 'rb').read()]}))['label'][0])"
     )
     picture = recorded.project / "data" / "green" / "03.png"
@@ -123,20 +206,14 @@ def test_the_same_results_are_registered_once(recorded: Recorded) -> None:
     assert "registered already" in again.sentence()
 
 
-def test_a_worse_model_becomes_challenger_and_the_champion_stays(recorded: Recorded, tmp_path: Path) -> None:
+def test_other_results_become_the_challenger(recorded: Recorded) -> None:
     path = recorded.files.evaluation / "metrics.json"
     before = read_json(path)
     write_json(path, {**before, "test": {**before["test"], "accuracy": 0.1}})
-    worse = record_run(recorded.params, recorded.files)
-    write_json(path, {**before, "test": {**before["test"], "accuracy": 0.9}})
-    better = record_run(recorded.params, recorded.files)
+    other = record_run(recorded.params, recorded.files)
     write_json(path, before)
-    assert (worse.aliases, worse.champion) == (
-        ("challenger",),
-        "version 1 remains champion with test accuracy 0.667 against 0.100",
-    )
-    assert better.aliases == ("challenger", "champion")
-    assert str(recorded.client.get_model_version_by_alias("automl-cnn", "champion").version) == better.version
+    assert (other.version, other.aliases) == ("2", ("challenger",))
+    assert record_run(recorded.params, recorded.files).version == "1"  # `dvc checkout` of an earlier run
 
 
 def test_a_copied_project_does_not_write_into_the_original(recorded: Recorded, tmp_path: Path) -> None:
@@ -146,6 +223,18 @@ def test_a_copied_project_does_not_write_into_the_original(recorded: Recorded, t
     with pytest.raises(ArtifactError, match=r"expected an experiment whose files lie in .*copied or moved"):
         record_run(recorded.params, recorded.files, project=tmp_path)
     write_json(path, before)
+
+
+def test_a_server_that_is_away_is_told_of_in_three_parts_and_nothing_is_lost(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    with pytest.raises(TrackingError) as raised:
+        record_run(recorded.params, recorded.files, pauses_s=())
+    said = str(raised.value)
+    assert said.startswith("http://ann:***@127.0.0.1:9: expected an MLflow that answers (MLFLOW_TRACKING_URI)")
+    assert "Everything is on disk" in said
+    assert "secret" not in said
 
 
 def test_no_file_is_left_outside_mlartifacts_and_the_database(recorded: Recorded) -> None:

@@ -22,6 +22,7 @@ def test_predicting_needs_nothing_heavy() -> None:
 def test_importing_any_module_of_the_science_does_not_start_tensorflow() -> None:
     modules = (
         "data.ingest", "audit.labels", "audit.duplicates", "split.solver", "search.study", "search.results",
-        "train.winner", "quantize.gate", "quantize.deliver", "evaluate.judge", "report.page", "tracking", "stage",
+        "train.winner", "quantize.gate", "quantize.deliver", "evaluate.judge", "report.page", "stage",
+        "tracking.record", "tracking.promotion", "tracking.compare",
     )  # fmt: skip
     assert _heavy_after("import " + ", ".join(f"automl_cnn.{module}" for module in modules), HEAVY) == ""

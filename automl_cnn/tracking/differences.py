@@ -1,0 +1,192 @@
+"""What differs between two runs: data, parameters, the reviewer's decisions, scores, and the answers image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from automl_cnn.config import EvaluateParams
+from automl_cnn.evaluate.paired import Comparison
+from automl_cnn.tracking.finished import is_number
+from automl_cnn.tracking.pairs import compare_pairs, pair_images
+from automl_cnn.tracking.snapshot import Snapshot
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+OF_THE_FILE = ("size_bytes", "latency_ms_median")
+
+
+@dataclass(frozen=True)
+class ImagesChanged:
+    """Paths, in the second run's data or, where they are gone, in the first's.
+
+    Attributes:
+        added, removed: pictures that only one of the runs has.
+        renamed: the same picture under another path.
+        relabelled: the same picture under another label: path, old, new.
+        moved: the same picture on another side of the split: path, old, new.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...]
+    relabelled: tuple[tuple[str, str, str], ...]
+    moved: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What `automl-cnn compare` prints.
+
+    Attributes:
+        first, second: names and places of the runs.
+        counts: images of each run.
+        digests: data and split digest of each run.
+        class_counts: class → images in each run, of the classes whose count differs.
+        images: which came, went and changed.
+        params: key path → values, where they differ; None: not recorded.
+        decisions_added, decisions_removed: of the reviewer, in force in one run alone, as sentences.
+        scores: metric → values, each run on its own test split.
+        file: size and latency of the shipped file → values.
+        paired: the test on the common test images; None where they are too few.
+        notes: what is to be known of the common images.
+        common: how many they are.
+        changed: of these, the ones whose answer differs: path, label, first and second answer.
+    """
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+    counts: tuple[int, int]
+    digests: tuple[tuple[str, str], tuple[str, str]]
+    class_counts: Mapping[str, tuple[int, int]]
+    images: ImagesChanged
+    params: Mapping[str, tuple[str | None, str | None]]
+    decisions_added: tuple[str, ...]
+    decisions_removed: tuple[str, ...]
+    scores: Mapping[str, tuple[float, float]]
+    file: Mapping[str, tuple[float, float]]
+    paired: Comparison | None
+    notes: tuple[str, ...]
+    common: int
+    changed: tuple[tuple[str, str, str, str], ...]
+
+
+def find_differences(first: Snapshot, second: Snapshot, params: EvaluateParams) -> Differences:
+    """Compare two runs.
+
+    Args:
+        first, second: in the order of the command line; differences are second − first.
+        params: resamples, confidence and seed of the paired test.
+    """
+    pairs = pair_images(first, second)
+    answers = pairs.table[pairs.table["first"] != pairs.table["second"]].sort_values("path")
+    tests = first.metrics["test"], second.metrics["test"]
+    files = first.metrics.get("model", {}), second.metrics.get("model", {})
+    decided = _decisions(first), _decisions(second)
+    return Differences(
+        first=(first.name, first.place),
+        second=(second.name, second.place),
+        counts=(len(first.images), len(second.images)),
+        digests=((first.data_digest, second.data_digest), (first.split_digest, second.split_digest)),
+        class_counts=_unequal(_count(first), _count(second), 0),
+        images=_images_changed(first.images, second.images),
+        params=_unequal(first.params, second.params, None),
+        decisions_added=tuple(text for key, text in decided[1].items() if key not in decided[0]),
+        decisions_removed=tuple(text for key, text in decided[0].items() if key not in decided[1]),
+        scores={key: (tests[0][key], tests[1][key]) for key in SCORES},
+        file={key: (files[0][key], files[1][key]) for key in OF_THE_FILE if all(is_number(f.get(key)) for f in files)},
+        paired=compare_pairs(pairs, params),
+        notes=tuple(pairs.notes()),
+        common=len(pairs.table),
+        changed=tuple(answers[["path", "label", "first", "second"]].itertuples(index=False, name=None)),
+    )
+
+
+def as_json(found: Differences) -> dict[str, Any]:
+    """The same for machines; the arrays of the paired test are left to `changed`."""
+    paired = None
+    if found.paired is not None:
+        comparison = found.paired
+        paired = {
+            "images": comparison.n,
+            "groups": comparison.groups,
+            "confidence": comparison.confidence,
+            "verdict": comparison.verdict,
+            "detectable": comparison.detectable,
+            "images_needed": comparison.images_needed,
+            "sentence": comparison.sentence(found.first[0], found.second[0]),
+            "differences": {name: vars(difference) for name, difference in comparison.differences.items()},
+        }
+    both = ("first", "second")
+    return {
+        "first": {"name": found.first[0], "place": found.first[1]},
+        "second": {"name": found.second[0], "place": found.second[1]},
+        "data": {
+            "images": dict(zip(both, found.counts, strict=True)),
+            "data_digest": dict(zip(both, found.digests[0], strict=True)),
+            "split_digest": dict(zip(both, found.digests[1], strict=True)),
+            "class_counts": {key: dict(zip(both, values, strict=True)) for key, values in found.class_counts.items()},
+            **{kind: list(getattr(found.images, kind)) for kind in ImagesChanged.__dataclass_fields__},
+        },
+        "params": {key: dict(zip(both, values, strict=True)) for key, values in found.params.items()},
+        "decisions": {"added": list(found.decisions_added), "removed": list(found.decisions_removed)},
+        "scores": {key: dict(zip(both, values, strict=True)) for key, values in found.scores.items()},
+        "file": {key: dict(zip(both, values, strict=True)) for key, values in found.file.items()},
+        "paired": paired,
+        "notes": list(found.notes),
+        "common_test_images": found.common,
+        "changed": [dict(zip(("path", "label", *both), row, strict=True)) for row in found.changed],
+    }
+
+
+def _count(run: Snapshot) -> dict[str, int]:
+    return {str(k): int(v) for k, v in run.images["label"].value_counts().sort_index().items()}
+
+
+def _unequal(first: Mapping[str, Any], second: Mapping[str, Any], absent: Any) -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, `absent` standing for none."""
+    keys = dict.fromkeys((*first, *second))
+    pairs = {key: (first.get(key, absent), second.get(key, absent)) for key in keys}
+    return {key: values for key, values in pairs.items() if values[0] != values[1]}
+
+
+def _images_changed(first: pd.DataFrame, second: pd.DataFrame) -> ImagesChanged:
+    """Pictures are the same where their pixels are; of several copies the paths decide."""
+    tables = [_keyed(first), _keyed(second)]
+    both = tables[0].merge(tables[1], left_index=True, right_index=True, suffixes=("_first", "_second"))
+    both = both.sort_values("path_second")
+    gone = [table.loc[table.index.difference(both.index), "path"].sort_values() for table in tables]
+
+    def unequal(column: str) -> tuple[tuple[str, str, str], ...]:
+        rows = both[both[f"{column}_first"] != both[f"{column}_second"]]
+        return tuple(rows[["path_second", f"{column}_first", f"{column}_second"]].itertuples(index=False, name=None))
+
+    renamed = both.loc[both["path_first"] != both["path_second"], ["path_first", "path_second"]]
+    return ImagesChanged(
+        added=tuple(gone[1]),
+        removed=tuple(gone[0]),
+        renamed=tuple(renamed.itertuples(index=False, name=None)),
+        relabelled=unequal("label"),
+        moved=unequal("split"),
+    )
+
+
+def _keyed(images: pd.DataFrame) -> pd.DataFrame:
+    """Path, label and split under the picture's digest and a number that tells its copies apart."""
+    table = images.sort_values("path")
+    copies = table.groupby("pixel_sha").cumcount().astype(str)
+    return table.set_index(table["pixel_sha"].astype(str) + "/" + copies)[["path", "label", "split"]]
+
+
+def _decisions(run: Snapshot) -> dict[tuple[str, ...], str]:
+    """Each decision in force, and a sentence about it that names the image's path where the run has it."""
+    paths = dict(zip(run.images["sha256"].astype(str), run.images["path"].astype(str), strict=True))
+    told = {}
+    for row in run.decisions.to_dict("records"):
+        place = paths.get(row["sha256"], row["sha256"][:12])
+        new = f" as {row['new_label']}" if row["new_label"] else ""
+        about = f" ({row['issue']})" if row["issue"] else ""
+        told[tuple(str(value) for value in row.values())] = f"{place}: {row['decision']}{new}{about}"
+    return told

@@ -1,0 +1,160 @@
+"""What differs between two runs is found by pictures, not by paths, and the same run differs in nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl_cnn.config import EvaluateParams
+from automl_cnn.tracking.compare import describe
+from automl_cnn.tracking.differences import as_json, find_differences
+from automl_cnn.tracking.finished import table_digest
+from automl_cnn.tracking.pairs import ENOUGH, compare_pairs, pair_images
+from automl_cnn.tracking.snapshot import Snapshot
+
+FEW = EvaluateParams(bootstrap=200)
+SIDES = ["train", "test"]
+
+
+def run_of(n: int = 80, right: float = 0.5, classes: tuple[str, ...] = ("cat", "dog"), **changes: Any) -> Snapshot:
+    """A run on `n` pictures, every other one in the test split, of which the first `right` are told rightly."""
+    images = pd.DataFrame(
+        {
+            "image_id": [f"id{i:03}" for i in range(n)],
+            "path": [f"{classes[i % 4 // 2]}/{i:03}.png" for i in range(n)],
+            "label": [classes[i % 4 // 2] for i in range(n)],
+            "group": [f"g{i}" for i in range(n)],
+            "split": [SIDES[i % 2] for i in range(n)],
+            "sha256": [f"{i:064x}" for i in range(n)],
+            "pixel_sha": [f"pixels{i}" for i in range(n)],
+        }
+    )
+    return snapshot(images, right, classes, **changes)
+
+
+def snapshot(images: pd.DataFrame, right: float, classes: tuple[str, ...], **changes: Any) -> Snapshot:
+    test = images[images["split"] == "test"].reset_index(drop=True)
+    hit = np.arange(len(test)) < right * len(test)
+    others = test["label"].map({name: classes[(i + 1) % len(classes)] for i, name in enumerate(classes)})
+    predicted = test["label"].where(hit, others)
+    predictions = test[["image_id", "path", "label", "group", "pixel_sha"]].assign(predicted=predicted)
+    for name in classes:
+        predictions[f"p_{name}"] = np.where(predicted == name, 0.9, 0.1 / (len(classes) - 1)).astype(np.float32)
+    scores = {"accuracy": float(hit.mean()), "balanced_accuracy": 0.5, "macro_f1": 0.5, "log_loss": 1.0}
+    made = Snapshot(
+        name="run", place="a run", params={"search.preset": "quick"},
+        metrics={"test": scores, "model": {"size_bytes": 1000, "latency_ms_median": 2.0}},
+        images=images, predictions=predictions,
+        decisions=pd.DataFrame(columns=["sha256", "issue", "decision", "new_label"]), audit={},
+        data_digest=table_digest(images[["image_id", "label", "pixel_sha"]]),
+        split_digest=table_digest(images[["image_id", "group", "split"]]),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def test_a_run_differs_from_itself_in_nothing() -> None:
+    found = find_differences(run_of(), run_of(), FEW)
+    assert not any((found.class_counts, found.params, found.decisions_added, found.changed, found.notes))
+    assert found.images.added == found.images.removed == found.images.relabelled == found.images.moved == ()
+    assert found.paired is not None
+    assert found.paired.verdict == "too_small_to_tell"
+    said = "\n".join(describe(found))
+    assert "Data: the same 80 images" in said
+    assert "Parameters: the same" in said
+    assert "Answers: 0 of 40 images changed" in said
+
+
+def test_pictures_that_came_went_moved_and_changed_their_label_are_named() -> None:
+    before = run_of()
+    images = before.images.drop(index=[0]).copy()
+    images.loc[4, "path"] = "cat/renamed.png"
+    images.loc[8, "label"] = "dog"
+    images.loc[12, "split"] = "test"
+    new = images.iloc[[0]].assign(image_id="new", path="dog/new.png", pixel_sha="new", split="train")
+    now = snapshot(pd.concat([images, new], ignore_index=True), 0.5, ("cat", "dog"))
+    found = find_differences(before, now, FEW)
+    assert found.images.added == ("dog/new.png",)
+    assert found.images.removed == ("cat/000.png",)
+    assert found.images.renamed == (("cat/004.png", "cat/renamed.png"),)
+    assert found.images.relabelled == (("cat/008.png", "cat", "dog"),)
+    assert found.images.moved == (("cat/012.png", "train", "test"),)
+    assert found.class_counts == {"cat": (40, 39), "dog": (40, 41)}
+    assert found.notes == ("The test splits differ: 40 images are in both, 0 only in the first, 1 only in the second.",)
+
+
+def test_params_and_decisions_that_differ_are_listed_with_both_values() -> None:
+    decisions = pd.DataFrame(
+        [{"sha256": f"{3:064x}", "issue": "suspect_label", "decision": "relabel", "new_label": "cat"}]
+    )
+    now = run_of(params={"search.preset": "best", "new.key": "1"}, decisions=decisions)
+    found = find_differences(run_of(), now, FEW)
+    assert found.params == {"search.preset": ("quick", "best"), "new.key": (None, "1")}
+    assert found.decisions_added == ("dog/003.png: relabel as cat (suspect_label)",)
+    assert find_differences(now, run_of(), FEW).decisions_removed == found.decisions_added
+    assert "search.preset: quick → best" in "\n".join(describe(found))
+
+
+def test_a_model_that_is_right_on_many_more_images_is_better_and_its_answers_are_listed() -> None:
+    found = find_differences(run_of(right=0.5), run_of(right=0.9), FEW)
+    assert found.paired is not None
+    assert found.paired.verdict == "better"
+    assert len(found.changed) == 16
+    assert all(second == label != first for _, label, first, second in found.changed)
+    assert "16 are right now, 0 no longer" in "\n".join(describe(found))
+
+
+def test_what_is_printed_for_machines_is_json_and_holds_every_changed_answer() -> None:
+    told = json.loads(json.dumps(as_json(find_differences(run_of(right=0), run_of(right=1), FEW)), allow_nan=False))
+    assert len(told["changed"]) == 40
+    assert told["paired"]["verdict"] == "better"
+    assert set(told["paired"]["differences"]) >= {"accuracy", "macro_f1", "log_loss"}
+
+
+def test_images_are_paired_by_their_pixels_when_every_file_has_another_name() -> None:
+    renamed = run_of()
+    table = renamed.predictions.assign(image_id=[f"other{i}" for i in range(40)], path="elsewhere.png")
+    pairs = pair_images(run_of(), replace(renamed, predictions=table.sample(frac=1, random_state=1)))
+    assert len(pairs.table) == 40
+    assert (pairs.first == pairs.second).all()
+
+
+def test_a_class_that_one_model_does_not_know_counts_against_it() -> None:
+    wider = run_of(classes=("cat", "dog", "owl"))
+    pairs = pair_images(run_of(), wider)
+    assert pairs.class_names == ("cat", "dog", "owl")
+    assert (pairs.first[:, 2] == 0).all()
+
+
+def test_the_newer_label_judges_both_and_it_is_said() -> None:
+    table = run_of().predictions
+    newer = replace(run_of(), predictions=table.assign(label=["dog", *table["label"][1:]]))
+    pairs = pair_images(run_of(), newer)
+    assert pairs.class_names[pairs.labels[0]] == "dog"
+    assert "1 of them were relabelled" in " ".join(pairs.notes())
+
+
+@pytest.mark.parametrize(("shared", "told"), [(ENOUGH - 1, False), (ENOUGH, True)])
+def test_too_few_common_images_are_not_compared(shared: int, told: bool) -> None:
+    other = replace(run_of(), predictions=run_of().predictions.head(shared))
+    assert (compare_pairs(pair_images(run_of(), other), FEW) is not None) == told
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(12)), st.lists(st.integers(0, 3), min_size=12, max_size=12))
+def test_every_picture_is_paired_with_itself_whatever_the_order_and_the_copies(
+    order: list[int], pixels: list[int]
+) -> None:
+    table = run_of(24).predictions.assign(pixel_sha=[f"p{value}" for value in pixels])
+    pairs = pair_images(
+        replace(run_of(24), predictions=table), replace(run_of(24), predictions=table.iloc[list(order)])
+    )
+    assert len(pairs.table) == 12
+    assert (pairs.first == pairs.second).all()
+    assert pairs.only_first == pairs.only_second == pairs.relabelled == 0
