@@ -105,30 +105,28 @@ def _learn(
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     """Share of the seeds that answer wrongly, [sizes, validation], and training images, [sizes, classes]."""
-    orders = [_growing(training, rng) for _ in range(SEEDS)]
-    used = np.unique(np.concatenate([order[:LARGEST] for order in orders]))
-    most = min(len(training.labels), LARGEST)
-    sizes = np.geomspace(SMALLEST_SHARE * most, most, SIZES).round().astype(int)
+    used = np.sort(_growing(training.labels, training.groups, rng)[:LARGEST])
+    given, groups = training.labels[used], training.groups[used]
+    sizes = np.geomspace(SMALLEST_SHARE * len(used), len(used), SIZES).round().astype(int)
     wrong, images = np.zeros((SIZES, len(judged))), np.zeros((SIZES, n_classes))
     with threadpool_limits(1):  # the same sums on any number of cores
         both = np.concatenate([training.embeddings[used], validation.embeddings[judged]]).astype(np.float32)
         values = principal_components(both, COMPONENTS)
-        place = np.full(len(training.labels), -1)
-        place[used] = np.arange(len(used))
-        for number, order in enumerate(orders):
+        for number in range(SEEDS):
+            order = _growing(given, groups, rng)
             for step, size in enumerate(sizes):
                 rows = order[:size]
-                said = _fit(values[place[rows]], training.labels[rows], values[len(used) :])
+                said = _fit(values[rows], given[rows], values[len(used) :])
                 wrong[step] += (said != validation.labels[judged]) / SEEDS
-                images[step] += np.bincount(training.labels[rows], minlength=n_classes) / SEEDS
+                images[step] += np.bincount(given[rows], minlength=n_classes) / SEEDS
                 progress("learning curve", number * SIZES + step + 1, SEEDS * SIZES)
     return wrong, images
 
 
-def _growing(training: Embedded, rng: np.random.Generator) -> NDArray[np.int64]:
+def _growing(labels: NDArray[np.int64], groups: NDArray[np.object_], rng: np.random.Generator) -> NDArray[np.int64]:
     """All rows in an order whose every beginning holds whole groups (but for the last) and each class's share."""
-    parts = rows_of_groups(training.groups)
-    main = np.array([np.bincount(training.labels[rows]).argmax() for rows in parts])
+    parts = rows_of_groups(groups)
+    main = np.array([np.bincount(labels[rows]).argmax() for rows in parts])
     place = np.empty(len(parts))
     for label in np.unique(main):
         members = rng.permutation(np.flatnonzero(main == label))

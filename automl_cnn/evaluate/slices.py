@@ -38,7 +38,7 @@ class Slice:
         low, high: the bounds as numbers, both within the slice; None where it is not one of quantiles.
         images, groups: in the slice.
         accuracy: 0…1, with accuracy_ci95.
-        expected: the accuracy that the slice would have if every class were as easy here as it is elsewhere.
+        expected: the accuracy that the slice would have if every class were answered here as in the whole test split.
         rest_accuracy: of all other images.
         difference: accuracy − rest_accuracy, −1…1, with difference_ci95.
         p_value: of the hypothesis that the slice is no weaker than the rest, one-sided.
