@@ -73,7 +73,7 @@ def measure_learning_curve(
         points, a list of images (of the class, on average over the seeds), score and score_ci95; ahead, with images
         (TIMES as many), score, score_ci95, gain and gain_ci95; gain_wanted; images_wanted, how many more images that
         takes, None where not even MOST_TIMES as many are enough; and helps. overall is None where there are too few
-        images. The intervals are those of the validation images, drawn in groups.
+        images. Every draw behind the intervals takes validation groups and seeds anew and fits all points but one.
     Source: Hestness et al. 2017 for the power law with a floor.
     """
     counts = np.bincount(training.labels, minlength=len(class_names))
@@ -85,12 +85,17 @@ def measure_learning_curve(
     wrong, images = _learn(training, validation, judged, len(class_names), rng, progress)
     labels, groups = validation.labels[judged], validation.groups[judged]
     errors, drawn = _errors(wrong, labels, groups, len(class_names), rng)
+    kept = _all_but_one(drawn.shape[-1], rng)
     overall = _look_ahead(
-        images.sum(axis=1), errors[:, -1], drawn[:, -1], len(training.labels), OVERALL_GAIN, len(np.unique(groups))
-    )
+        images.sum(axis=1), errors[:, -1], drawn[:, -1], kept, len(training.labels), OVERALL_GAIN,
+        len(np.unique(groups)),
+    )  # fmt: skip
     units = [len(np.unique(groups[labels == i])) for i in range(len(class_names))]
     classes = [
-        {"label": name, **_look_ahead(images[:, i], errors[:, i], drawn[:, i], int(counts[i]), CLASS_GAIN, units[i])}
+        {
+            "label": name,
+            **_look_ahead(images[:, i], errors[:, i], drawn[:, i], kept, int(counts[i]), CLASS_GAIN, units[i]),
+        }
         for i, name in enumerate(class_names)
         if np.isfinite(errors[:, i]).all() and images[0, i] > 0
     ]
@@ -104,11 +109,11 @@ def _learn(
     training: Embedded, validation: Embedded, judged: NDArray[np.int64], n_classes: int, rng: np.random.Generator,
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Share of the seeds that answer wrongly, [sizes, validation], and training images, [sizes, classes]."""
+    """Whether each seed answers wrongly, [sizes, seeds, validation], and training images, [sizes, classes]."""
     used = np.sort(_growing(training.labels, training.groups, rng)[:LARGEST])
     given, groups = training.labels[used], training.groups[used]
     sizes = np.geomspace(SMALLEST_SHARE * len(used), len(used), SIZES).round().astype(int)
-    wrong, images = np.zeros((SIZES, len(judged))), np.zeros((SIZES, n_classes))
+    wrong, images = np.zeros((SIZES, SEEDS, len(judged))), np.zeros((SIZES, n_classes))
     with threadpool_limits(1):  # the same sums on any number of cores
         both = np.concatenate([training.embeddings[used], validation.embeddings[judged]]).astype(np.float32)
         values = principal_components(both, COMPONENTS)
@@ -117,7 +122,7 @@ def _learn(
             for step, size in enumerate(sizes):
                 rows = order[:size]
                 said = _fit(values[rows], given[rows], values[len(used) :])
-                wrong[step] += (said != validation.labels[judged]) / SEEDS
+                wrong[step, number] = said != validation.labels[judged]
                 images[step] += np.bincount(given[rows], minlength=n_classes) / SEEDS
                 progress("learning curve", number * SIZES + step + 1, SEEDS * SIZES)
     return wrong, images
@@ -155,27 +160,42 @@ def _errors(
     times = np.concatenate([np.ones((n_groups, 1)), times], axis=1)  # the images as they are come first
     shape = (n_classes, n_groups)
 
+    seeds = rng.multinomial(SEEDS, np.full(SEEDS, 1 / SEEDS), RESAMPLES).T / SEEDS  # (seeds, draws)
+    seeds = np.concatenate([np.full((SEEDS, 1), 1 / SEEDS), seeds], axis=1)
+
     def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
         classes = sparse.coo_array((values, (labels, group_of)), shape=shape).tocsr() @ times
         return np.concatenate([classes, classes.sum(axis=0, keepdims=True)])
 
     counts = summed(np.ones(len(labels)))
     with np.errstate(invalid="ignore", divide="ignore"):  # a class that a draw leaves out has no error there
-        errors = np.array([summed(row) / counts for row in wrong])
+        errors = np.array([
+            sum(summed(row) * weight for row, weight in zip(rows, seeds, strict=True)) / counts for rows in wrong
+        ])  # fmt: skip
     return errors[..., 0], errors[..., 1:]
+
+
+def _all_but_one(draws: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which points each draw keeps, [sizes, draws]."""
+    return np.asarray(rng.integers(0, SIZES, draws) != np.arange(SIZES)[:, None], np.bool_)
 
 
 def _look_ahead(
     images: NDArray[np.float64],
     error: NDArray[np.float64],
     drawn: NDArray[np.float64],
+    kept: NDArray[np.bool_],
     now: int,
     wanted: float,
     n_groups: int,
 ) -> dict[str, Any]:
-    """Points and extrapolation of one curve: images [sizes], error [sizes], its draws [sizes, draws]."""
-    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
-    power = fit_power_law(images, np.concatenate([error[:, None], drawn], axis=1))
+    """Points and extrapolation of one curve: images and error [sizes]; draws, and what each keeps [sizes, draws]."""
+    known = np.isfinite(drawn).all(axis=0)
+    drawn, kept = drawn[:, known], kept[:, known]
+    every = np.ones((len(images), 1), bool)
+    power = fit_power_law(
+        images, np.concatenate([error[:, None], drawn], axis=1), np.concatenate([every, kept], axis=1)
+    )
     here, ahead = (power.error_at(count) for count in (float(now), float(TIMES * now)))
     enough = power.images_for(np.maximum(here - wanted, 0.0))[0]
     gains = here - ahead
@@ -219,22 +239,28 @@ class PowerLaw:
             return np.where(reachable, share ** (1 / np.where(reachable, self.slope, -1.0)), np.inf)
 
 
-def fit_power_law(images: NDArray[np.float64], errors: NDArray[np.float64]) -> PowerLaw:
+def fit_power_law(
+    images: NDArray[np.float64], errors: NDArray[np.float64], kept: NDArray[np.bool_] | None = None
+) -> PowerLaw:
     """Least squares in the error, over a grid of floors; scale and slope of each from a line through the logarithms.
 
     Args:
         images: float64 [sizes], ascending.
         errors: float64 [sizes, k] in 0…1, one curve a column.
+        kept: bool [sizes, k], the points that count; None: all.
     """
+    weight = np.ones_like(errors) if kept is None else kept.astype(np.float64)
+    weight /= weight.sum(axis=0)
     x = np.log(np.maximum(images, 1.0))[:, None]
-    around = x - x.mean()
+    around = x - (weight * x).sum(axis=0)
+    spread = np.maximum((weight * around**2).sum(axis=0), 1e-12)
     best = np.full((4, errors.shape[1]), np.inf)  # squares, floor, scale, slope
     for share in _FLOORS:
         floor = share * errors.min(axis=0)
         y = np.log(np.maximum(errors - floor, _LEAST_ERROR))
-        slope = np.minimum((around * y).sum(axis=0) / np.maximum((around**2).sum(), 1e-12), 0.0)
-        scale = np.exp((y - slope * x).mean(axis=0))
-        squares = ((floor + scale * np.exp(slope * x) - errors) ** 2).sum(axis=0)
+        slope = np.minimum((weight * around * y).sum(axis=0) / spread, 0.0)
+        scale = np.exp((weight * (y - slope * x)).sum(axis=0))
+        squares = (weight * (floor + scale * np.exp(slope * x) - errors) ** 2).sum(axis=0)
         found = np.array([squares, floor, scale, slope])
         best = np.where(squares < best[0], found, best)
     return PowerLaw(best[1], best[2], best[3])

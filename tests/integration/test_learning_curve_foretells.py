@@ -21,5 +21,5 @@ def test_twice_as_many_labels_give_about_what_the_curve_foretold() -> None:
     validation = _side(1500, 2)
     found, later = (measure_learning_curve(_side(n, 1), validation, ["a", "b", "c"], 1) for n in (600, 1200))
     reached = later["overall"]["points"][-1]["score"]
-    assert reached == pytest.approx(found["overall"]["ahead"]["score"], abs=0.02)
+    assert reached == pytest.approx(found["overall"]["ahead"]["score"], abs=0.03)
     assert reached > found["overall"]["points"][-1]["score"]
