@@ -115,6 +115,14 @@ def _scores(
         yield f"neighbour {neighbour}, all features, their direction", _neighbour(flat, flat(features), neighbour)
     mean, axes = features.mean(axis=0), Sketcher.fit(features, 64).axes
 
+    def of_whole(rows: Floats) -> Floats:
+        """What lies outside the axes makes a sketch shorter than 1, and so a stranger."""
+        return (rows - mean) @ axes / np.maximum(np.linalg.norm(rows - mean, axis=1, keepdims=True), 1e-9)
+
+    for neighbour in (1, 5):
+        bank_of_whole = of_whole(features)
+        yield f"neighbour {neighbour}, 64 axes over the whole length", _neighbour(of_whole, bank_of_whole, neighbour)
+
     def plain(rows: Floats) -> Floats:
         return (rows - mean) @ axes
 
