@@ -13,14 +13,14 @@ comma := ,
 install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '$(1)' && \
   { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
 
-.PHONY: demo test browser lint ui clean
+.PHONY: demo test browser postgresql lint ui clean
 
 demo: .venv/demo.stamp
 	$(BIN)/automl-cnn sample elpv data/elpv
 	$(if $(PRESET),$(BIN)/automl-cnn set search.preset=$(PRESET))
 	$(BIN)/automl-cnn run
 
-test: .venv/dev.stamp .venv/mediapipe.stamp browser
+test: .venv/dev.stamp .venv/mediapipe.stamp browser postgresql
 	$(BIN)/python -m pytest -n auto tests/unit
 	$(BIN)/python -m pytest -n auto tests/integration
 	$(BIN)/python -m pytest -n auto --dist loadfile tests/e2e
@@ -33,6 +33,16 @@ browser:
 	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium; } \
 	      >/dev/null || echo "chromium could not be installed: the tests of the review page are skipped"; \
 	  fi
+
+# The record is tested on a server of PostgreSQL too, which the tests start and stop themselves: no cluster is made here.
+postgresql:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+	    echo "installing PostgreSQL for the tests of the record"; export DEBIAN_FRONTEND=noninteractive; \
+	    { apt-get -qq update && apt-get -qq install -y --no-install-recommends postgresql-common && \
+	      sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf && \
+	      apt-get -qq install -y --no-install-recommends postgresql; } \
+	      >/dev/null || echo "PostgreSQL could not be installed: its tests are skipped"; }; } || true
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

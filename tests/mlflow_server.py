@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -111,57 +112,59 @@ def postgresql() -> Iterator[str]:
 
 
 class Line:
-    """A forwarder before a server that drops a request: on its way to the server, or the answer on its way back.
+    """A forwarder before a server that loses the answer to every change once: the server acts, and nobody is told.
 
     Args:
         port: of the server on 127.0.0.1.
     Attributes:
         uri: what clients are given.
-        cut_at: which request from now is dropped, counted from 1, files that are sent not counted; None: none is.
-            Afterwards nothing passes until `cut_at` is set again.
-        answer_lost: the server has acted on the dropped request.
+        lost: how many answers got lost. After each nothing passes until `mend` is called.
     """
 
     def __init__(self, port: int) -> None:
-        self.cut_at: int | None = None
-        self.answer_lost = False
-        self._seen, self._lock, self._target = 0, threading.Lock(), port
+        self.lost = 0
+        self._met: set[tuple[str, bytes]] = set()
+        self._broken, self._lock, self._target = False, threading.Lock(), port
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def cut(self, at: int | None, *, answer_lost: bool = False) -> None:
-        """Count requests anew."""
+    def mend(self) -> None:
+        """Let requests pass again."""
         with self._lock:
-            self._seen, self.cut_at, self.answer_lost = 0, at, answer_lost
+            self._broken = False
 
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
-    def _passes(self, path: str) -> tuple[bool, bool]:
+    def _passes(self, method: str, path: str, body: bytes) -> tuple[bool, bool]:
         """Whether this request reaches the server, and whether its answer comes back."""
         with self._lock:
-            if "/mlflow-artifacts/" in path and (self.cut_at is None or self._seen < self.cut_at):
+            if self._broken:
+                return False, False
+            looks = method == "GET" or path.endswith("/search") or "/mlflow-artifacts/" in path
+            change = path, re.sub(rb"\d{13}", b"", body)  # the same at another time
+            if looks or change in self._met:
                 return True, True
-            self._seen += 1
-            if self.cut_at is None or self._seen < self.cut_at:
-                return True, True
-            return self._seen == self.cut_at and self.answer_lost, False
+            self._met.add(change)
+            self._broken, self.lost = True, self.lost + 1
+            return True, False
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         line = self
 
         class Handler(BaseHTTPRequestHandler):
             def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                reaches, returns = line._passes(self.path)
+                body = self.read_body()
+                reaches, returns = line._passes(self.command, self.path, body)
                 self.close_connection = True
                 if not reaches:
                     return
                 server = http.client.HTTPConnection("127.0.0.1", line._target, timeout=60)
-                headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
+                dropped = ("host", "content-length", "transfer-encoding")
+                headers = {key: value for key, value in self.headers.items() if key.lower() not in dropped}
                 server.request(self.command, self.path, body, {**headers, "Host": f"127.0.0.1:{line._target}"})
                 answer = server.getresponse()
                 content = answer.read()
@@ -174,6 +177,16 @@ class Line:
                     self.end_headers()
                     self.wfile.write(content)
                 server.close()
+
+            def read_body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                parts = []  # requests sends an empty file so
+                while size := int(self.rfile.readline(), 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(parts)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 

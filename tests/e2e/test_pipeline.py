@@ -6,15 +6,17 @@ The tests of this module run in order on one project; each states one thing that
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import subprocess
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project, stages_run
+from conftest import COPIED, REPOSITORY, Project, stages_run
 
-from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_table
+from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_json, read_table
 from automl_cnn.evaluate.explain import EXPLANATIONS, load_heat
 from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.litert import LiteModel
@@ -142,7 +144,7 @@ def test_the_record_holds_the_run_its_trials_and_a_registered_model(project: Pro
         (runs,) = database.execute("select count(*) from runs").fetchone()
         aliases = {row[0] for row in database.execute("select alias from registered_model_aliases")}
     assert runs == 1 + len(trials_logged(project))
-    assert {"challenger", "champion"} <= aliases
+    assert aliases == {"challenger"}  # only `automl-cnn promote` makes a champion
 
 
 def test_the_report_is_one_file_that_loads_nothing(finished: Files) -> None:
@@ -215,3 +217,42 @@ def test_a_format_that_does_not_exist_and_a_run_that_is_not_finished_are_said(
     assert done.returncode == 2
     assert "received coreml" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_first_model_is_promoted_and_a_run_compared_with_its_own_files_differs_in_nothing(
+    project: Project, finished: Files
+) -> None:
+    done = project.run("promote")
+    assert done.returncode == 0, done.stderr
+    assert "automl-cnn version 1 is champion now" in done.stdout
+    told = json.loads(project.run("compare", "champion", ".", "--json").stdout)
+    assert not any((told["params"], told["changed"], told["data"]["added"], told["data"]["removed"], told["notes"]))
+    assert told["common_test_images"] == told["paired"]["images"] > 200
+
+
+def test_in_git_an_experiment_runs_and_dvc_shows_how_it_differs(project: Project, finished: Files) -> None:
+    shutil.copy(REPOSITORY / ".gitignore", project.folder)
+    kept = [*COPIED, "dvc.lock", ".gitignore", ".dvc/config", "automl_cnn", "pipelines"]
+    kept = [name for name in kept if (project.folder / name).exists()]
+    settings = (("user.name", "Ada"), ("user.email", "ada@localhost"))
+    commands = [["init", "--quiet"], *(["config", *pair] for pair in settings), ["add", *kept]]
+    for command in [*commands, ["commit", "--quiet", "-m", "the first run"]]:
+        subprocess.run(["git", *command], cwd=project.folder, check=True)
+    assert project.dvc("config", "--local", "core.no_scm", "false").returncode == 0
+    done = project.dvc("exp", "run", "--name", "three-minutes", "-S", "search.budget_minutes=3")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+    changed = json.loads(project.dvc("params", "diff", "--json").stdout)
+    assert changed["params.yaml"] == {"search.budget_minutes": {"old": 60, "new": 3, "diff": -57}}
+    differences = json.loads(project.dvc("metrics", "diff", "--all", "--json").stdout)
+    accuracy = differences["artifacts/evaluation/metrics.json"]["test.accuracy"]
+    assert accuracy["old"] > 0.8
+    assert accuracy["new"] == read_json(finished.evaluation / "metrics.json")["test"]["accuracy"]
+    assert project.dvc("plots", "diff", "HEAD", "-o", "plots-diff").returncode == 0
+    assert "Confusion on the test split" in (project.folder / "plots-diff" / "index.html").read_text()
+    shown = project.dvc("exp", "show", "--csv").stdout
+    assert "three-minutes" in shown
+    assert "test.accuracy" in shown
+    with sqlite3.connect(project.folder / "mlflow.db") as database:
+        names = {row[0] for row in database.execute("select value from tags where key = 'dvc.exp.name'")}
+    assert names == {"three-minutes"}

@@ -25,7 +25,7 @@ from serving import running
 from automl_cnn.artifacts import Files
 from automl_cnn.config import load_params
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
-from automl_cnn.tracking import record_run
+from automl_cnn.tracking.record import record_run
 
 START_TIMEOUT_S = 120
 

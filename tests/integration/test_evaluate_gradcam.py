@@ -93,7 +93,7 @@ def test_the_stage_explains_every_failure_once(tmp_path: Path) -> None:
     files = write_colour_run(tmp_path)
     write_evaluation(files.evaluation, judge_shipped(files, EvaluateParams(bootstrap=100, latency_runs=10)))
     spec = ClassifierSpec("smallnet", INPUT_PX, 3)
-    files.model.mkdir()
+    files.model.mkdir(exist_ok=True)
     spec.save(files.model / "spec.json")
     save_weights(files.model / "weights.npz", _random_weights(spec))
     write_lines(files.model / "labels.txt", ["red", "green", "blue"])
