@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from automl_cnn.errors import TrackingError
-from automl_cnn.tracking.places import REGISTRY, TRACKING, Places, without_password
+from automl_cnn.tracking.places import REGISTRY, TRACKING, Places, is_database, without_password
 
 # MLflow itself repeats a request whose answer got lost, and so makes a run or a version twice. Here whoever can look
 # first what came of it repeats: see `record_run`.
@@ -53,6 +53,8 @@ def connected(places: Places, action: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about MLflow's own internals; none is for the analyst
+            for uri in {places.tracking, places.registry}:
+                _try_database(uri)
             mlflow.set_tracking_uri(places.tracking)
             mlflow.set_registry_uri(places.registry)
             yield mlflow
@@ -73,6 +75,24 @@ def connected(places: Places, action: str) -> Iterator[Any]:
                 os.environ[name] = had
         for name, level in loud.items():
             logging.getLogger(name).setLevel(level)
+
+
+def _try_database(uri: str) -> None:
+    """Connect once to a database on a server: MLflow itself tries for a hundred seconds before it gives up."""
+    from sqlalchemy import create_engine
+
+    if not is_database(uri) or uri.startswith("sqlite"):
+        return
+    try:
+        engine = create_engine(uri)
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            without_password(uri), expected="the driver of this database", received=f"no module {error.name}",
+            action="Install it; for PostgreSQL: `pip install psycopg2-binary`, and postgresql+psycopg2://… as address.",
+        ) from None  # fmt: skip
+    with engine.connect():
+        pass
+    engine.dispose()
 
 
 def _shorten(message: str) -> str:
