@@ -155,7 +155,8 @@ async def _form_images(headers: Headers, body: bytes, limits: Limits) -> list[Se
 def _from_base64(given: Any, name: str) -> SentImage:
     """One image of a JSON body: its base64, or an object with that and a name."""
     if isinstance(given, dict):
-        name = given["name"][:NAME_CHARS] if isinstance(given.get("name"), str) else name
+        sent = given.get("name")
+        name = sent[:NAME_CHARS] if isinstance(sent, str) and sent.strip() else name
         given = given.get("image")
     if not isinstance(given, str):
         raise _unreadable("not_base64", name, "base64 text", _shape(given), "Encode the image file as base64.")

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -72,7 +72,9 @@ def test_base64_in_json_gives_back_the_bytes_in_their_order(contents: list[bytes
     assert [image.content for image in found] == contents
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=300) | ANY_JSON.map(lambda value: json.dumps(value).encode()))
+@example(b'{"name": "", "image": null}')
 def test_any_json_gives_images_or_is_refused_with_a_reason(body: bytes) -> None:
     refusal = None
     try:

@@ -146,7 +146,7 @@ def test_too_few_common_images_are_not_compared(shared: int, told: bool) -> None
     assert (compare_pairs(pair_images(run_of(), other), FEW) is not None) == told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.permutations(range(12)), st.lists(st.integers(0, 3), min_size=12, max_size=12))
 def test_every_picture_is_paired_with_itself_whatever_the_order_and_the_copies(
     order: list[int], pixels: list[int]
