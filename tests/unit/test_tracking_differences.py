@@ -66,6 +66,7 @@ def test_a_run_differs_from_itself_in_nothing() -> None:
     assert found.paired is not None
     assert found.paired.verdict == "too_small_to_tell"
     said = "\n".join(describe(found))
+    assert not [line for line in said.splitlines() if line != line.rstrip()]
     assert "Data: the same 80 images" in said
     assert "Parameters: the same" in said
     assert "Answers: 0 of 40 images changed" in said
