@@ -1,4 +1,4 @@
-"""What the report says of the test split: scores, classes, confusion, calibration, mistakes."""
+"""What the report says of the test split: scores with intervals, classes, confusion, calibration, float against file."""
 
 from __future__ import annotations
 
@@ -7,17 +7,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from automl_cnn.artifacts import LABELS, PREDICTIONS, Files, read_json, read_table
 from automl_cnn.evaluate.metrics import ClassScore
-from automl_cnn.report.charts import reliability_chart
-from automl_cnn.report.model_facts import RUNG_NAMES
-from automl_cnn.report.thumbnails import Picture, Thumbnails
-from automl_cnn.report.wording import percent
+from automl_cnn.evaluate.paired import compare_paired
+from automl_cnn.report.charts.scores import reliability_chart
+from automl_cnn.report.ladder_facts import RUNG_NAMES
 
-MISTAKES = 24
 MATRIX_CLASSES = 15  # a larger matrix is unreadable; the most confused pairs are listed instead
 PAIRS = 15
+# key in metrics.json, name, whether it is a share
+_SCORES = (
+    ("accuracy", "accuracy", True), ("balanced_accuracy", "balanced accuracy", True), ("macro_f1", "macro F1", True),
+    ("roc_auc", "area under ROC, mean of the classes", False),
+    ("average_precision", "average precision, mean of the classes", False),
+    ("log_loss", "log loss", False), ("brier", "Brier score", False), ("ece", "calibration error", False),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One score of the shipped file and of the float model; share where it is one in 0…1 that is told in percent."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None
+    twin: float
+    share: bool
 
 
 @dataclass(frozen=True)
@@ -45,18 +62,25 @@ class ScoreFacts:
 
     Attributes:
         test: scores of the shipped file, float of its float32 twin, difference shipped − float; as in metrics.json.
+        lines: the scores that are told in the table.
+        paired: a sentence: is the shipped file better or worse than the float model; empty in runs of old releases.
+        strange: images less like the training images than nearly all of validation: images, share; None if unknown.
+        suspected: test images whose label the audit doubts: images, mistakes, accuracy_without; None if unknown.
         rung: of the shipped file, in words.
         majority: the label that is most frequent on the test split; always answering it scores majority_share.
         classes: lowest F1 first.
         labels: of rows and columns of `matrix`; empty where there are more than MATRIX_CLASSES.
         pairs: most confused first.
-        mistakes: all of them; mistakes_suspected have a label that the audit suspects.
-        mistake_pictures: most confident first.
+        mistakes: images answered wrongly; mistakes_suspected have a label that the audit suspects.
     """
 
     test: dict[str, Any]
     twin: dict[str, Any]
     difference: dict[str, Any]
+    lines: tuple[ScoreLine, ...]
+    paired: str
+    strange: dict[str, Any] | None
+    suspected: dict[str, Any] | None
     rung: str
     size_bytes: int
     float_size_bytes: int | None
@@ -76,11 +100,10 @@ class ScoreFacts:
     calibration: str
     mistakes: int
     mistakes_suspected: int
-    mistake_pictures: tuple[Picture, ...]
 
 
-def read_scores(files: Files, thumbnails: Thumbnails) -> ScoreFacts:
-    """Sum up the evaluation.
+def read_scores(files: Files) -> ScoreFacts:
+    """Sum up the scores.
 
     Raises:
         ArtifactError: a file of evaluation/ is missing or damaged.
@@ -93,12 +116,16 @@ def read_scores(files: Files, thumbnails: Thumbnails) -> ScoreFacts:
     frequent = predictions["label"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     classes = [ClassScore(**line) for line in metrics["test"]["per_class"]]
     names = tuple(line.label for line in classes)
-    wrong = _mistakes(files, predictions)
+    wrong = predictions.loc[predictions["label"] != predictions["predicted"], "image_id"]
     machine = latency["machine"]
     return ScoreFacts(
         test=metrics["test"],
         twin=metrics["float"],
         difference=metrics["difference"],
+        lines=_score_lines(metrics["test"], metrics["float"]),
+        paired=_paired_sentence(predictions, names, int(method["resamples"])),
+        strange=metrics.get("out_of_distribution"),
+        suspected=metrics.get("suspected_labels"),
         rung=RUNG_NAMES.get(metrics["model"]["rung"], metrics["model"]["rung"]),
         size_bytes=int(metrics["model"]["size_bytes"]),
         float_size_bytes=_float_size(files),
@@ -119,9 +146,42 @@ def read_scores(files: Files, thumbnails: Thumbnails) -> ScoreFacts:
             list(bins[["confidence", "accuracy", "count"]].itertuples(index=False, name=None))
         ),
         mistakes=len(wrong),
-        mistakes_suspected=int(wrong["flagged"].sum()),
-        mistake_pictures=tuple(_mistake_picture(row, thumbnails) for row in wrong[:MISTAKES].to_dict("records")),
+        mistakes_suspected=int(wrong.isin(_suspected_ids(files)).sum()),
     )
+
+
+def _score_lines(test: dict[str, Any], twin: dict[str, Any]) -> tuple[ScoreLine, ...]:
+    lines = []
+    for key, name, share in _SCORES:
+        if test.get(key) is not None and twin.get(key) is not None:
+            lines.append(ScoreLine(name, test[key], _pair_of(test.get(f"{key}_ci95")), twin[key], share))
+    intervals = test.get("top_k_ci95") or {}
+    top = [
+        ScoreLine(f"among the {k} most probable", value, _pair_of(intervals.get(k)), twin["top_k"][k], True)
+        for k, value in sorted((test.get("top_k") or {}).items(), key=lambda item: int(item[0]))
+    ]
+    return (*lines[:3], *top, *lines[3:])
+
+
+def _pair_of(interval: Any) -> tuple[float, float] | None:
+    return (float(interval[0]), float(interval[1])) if interval else None
+
+
+def _paired_sentence(predictions: pd.DataFrame, names: tuple[str, ...], resamples: int) -> str:
+    """Float against file by their answers alone: predictions.parquet keeps no probabilities of the float model."""
+    if not {"float_predicted", "group"} <= set(predictions.columns):
+        return ""
+    place = {name: number for number, name in enumerate(names)}
+
+    def answers(column: str) -> NDArray[np.int64]:
+        return predictions[column].map(place).to_numpy(np.int64)
+
+    sure = np.eye(len(names), dtype=np.float32)
+    compared = compare_paired(
+        answers("label"), sure[answers("float_predicted")], sure[answers("predicted")],
+        pd.factorize(predictions["group"])[0].astype(np.int64), resamples=resamples, confidence=0.95, seed=1,
+    )  # fmt: skip
+    return compared.sentence("the float model", "the shipped file")
 
 
 def _matrix(predictions: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:
@@ -147,20 +207,9 @@ def _pairs(predictions: pd.DataFrame) -> tuple[Pair, ...]:
     )
 
 
-def _mistakes(files: Files, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Wrong predictions, the most confident first, with `confidence` and the audit's `flagged`."""
-    wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
-    wrong["confidence"] = np.array([row[f"p_{row['predicted']}"] for row in wrong.to_dict("records")], dtype=np.float64)
-    audited = read_table(files.audit / "labels.parquet", LABELS).set_index("image_id")["flagged"].astype(bool)
-    wrong["flagged"] = wrong["image_id"].map(audited).fillna(False).astype(bool)
-    return wrong.sort_values(["confidence", "path"], ascending=[False, True])
-
-
-def _mistake_picture(row: dict[Any, Any], thumbnails: Thumbnails) -> Picture:
-    lines = [f"labelled {row['label']}", f"model: {row['predicted']}, {percent(row['confidence'], 0)}"]
-    if row["flagged"]:
-        lines.append("the audit doubts the label")
-    return thumbnails.picture(row["image_id"], lines, row["flagged"])
+def _suspected_ids(files: Files) -> list[str]:
+    audited = read_table(files.audit / "labels.parquet", LABELS)
+    return [str(image_id) for image_id in audited.loc[audited["flagged"].astype(bool), "image_id"]]
 
 
 def _float_size(files: Files) -> int | None:

@@ -38,7 +38,7 @@ class Thumbnails:
 
     Args:
         files: the manifest and the store are read.
-        resize: how the pictures were brought into the store.
+        resize: how the pictures were brought into the store; kept under this name.
     Raises:
         ArtifactError: one of them is missing or damaged.
     """
@@ -47,14 +47,21 @@ class Thumbnails:
         manifest = read_table(files.manifest, MANIFEST)
         columns = (manifest[name].tolist() for name in ("image_id", "path", "store_row", "width", "height"))
         self._places = {str(image_id): place for image_id, *place in zip(*columns, strict=True)}
-        self._store, self._resize = ImageStore.open(files.images), resize
+        self._store, self.resize = ImageStore.open(files.images), resize
 
-    def picture(self, image_id: str, lines: Sequence[str] = (), marked: bool = False) -> Picture:
-        """The picture without its letterbox, at most SIDE_PX wide and high."""
+    def picture(
+        self, image_id: str, lines: Sequence[str] = (), marked: bool = False, *, side_px: int = SIDE_PX
+    ) -> Picture:
+        """The picture without its letterbox, at most `side_px` wide and high."""
         path, row, width, height = self._places[image_id]
-        uri = self._encode(int(row), int(width), int(height)) if row >= 0 else ""
+        uri = self._encode(int(row), int(width), int(height), side_px) if row >= 0 else ""
         return Picture(uri, str(path), tuple(lines), marked)
 
-    def _encode(self, row: int, width: int, height: int) -> str:
+    def size_of(self, image_id: str) -> tuple[int, int]:
+        """Width and height of the user's file in pixels."""
+        _, _, width, height = self._places[image_id]
+        return int(width), int(height)
+
+    def _encode(self, row: int, width: int, height: int, side_px: int) -> str:
         pixels = self._store.read(np.array([row]))[0]
-        return encode_jpeg(pixels, content_box(width, height, self._store.size_px, self._resize), SIDE_PX)
+        return encode_jpeg(pixels, content_box(width, height, self._store.size_px, self.resize), side_px)

@@ -1,0 +1,194 @@
+"""Charts of the search: the score trial by trial, all trials over their hyperparameters, the score against the cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from automl_cnn.report.charts.plot import Axis, Plot, axis, svg, text
+
+LINES = 300  # of the parallel coordinates, the best; more are a blot
+AXES = 9
+_LEVELS = 12  # classes of a hyperparameter that are named
+_WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 940, 340, 46, 18, 60
+
+
+@dataclass(frozen=True)
+class TrialLine:
+    """One trial in the parallel coordinates.
+
+    Attributes:
+        number: trial_id.
+        values: hyperparameter → number, text or None where the trial has none.
+        score: 0…1.
+        rough: it was scored on a part of the images.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    score: float
+    rough: bool
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One network: what it is, what it costs, its score in 0…1, whether no other is as good and as cheap."""
+
+    name: str
+    cost: float
+    score: float
+    on_frontier: bool
+
+
+def trials_chart(trials: Sequence[tuple[int, float]], objective: str) -> str:
+    """Score of every trial in the order in which they ran, the best so far as a line.
+
+    Args:
+        trials: number and score (0…1) of those that ended well; at least one.
+        objective: what was scored.
+    Returns:
+        An SVG element.
+    """
+    best_number, best_score = max(trials, key=lambda pair: (pair[1], -pair[0]))
+    first, last = trials[0][0], trials[-1][0]
+    across = axis("trial", [first, max(last, first + 1)], whole=True, about=6)
+    plot = Plot(across, axis(objective, [score for _, score in trials], padding=0.08))
+    steps: list[tuple[float, float]] = []
+    best = -math.inf
+    for number, score in trials:
+        if score > best:
+            steps += [(number, best if steps else score), (number, score)]
+            best = score
+    steps.append((last, best))
+    marks = [plot.line(steps)]
+    marks += [plot.dot(x, y, "faint", f"trial {x}: {y:.4f}") for x, y in trials if x != best_number]
+    marks.append(plot.dot(best_number, best_score, "best", f"trial {best_number}, the best: {best_score:.4f}", 5))
+    title = f"{objective} on validation of {len(trials)} trials; the best, {best_score:.3f}, is number {best_number}"
+    return plot.draw(title, marks)
+
+
+def parallel_chart(trials: Sequence[TrialLine], parameters: Sequence[str], objective: str, winner: int) -> str:
+    """Parallel coordinates: one vertical axis a hyperparameter, the score at the right, one line a trial.
+
+    Args:
+        trials: those with a score; at least two.
+        parameters: hyperparameters that differ between them; the first AXES are drawn.
+        objective: what was scored.
+        winner: trial_id of the trial that won.
+    Returns:
+        An SVG element, wide: 940 by 340.
+    """
+    shown = sorted(trials, key=lambda line: line.score)[-LINES:]
+    rails = [_Rail.over(name, [line.values.get(name) for line in shown]) for name in parameters[:AXES]]
+    rails.append(_Rail.over(objective, [line.score for line in shown]))
+    step = (_WIDTH - 2 * _SIDE) / (len(rails) - 1)
+    places = [_SIDE + number * step for number in range(len(rails))]
+    parts = []
+    for x, rail in zip(places, rails, strict=True):
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
+    low, high = shown[0].score, shown[-1].score
+    for line in sorted(shown, key=lambda one: (one.number == winner, one.score)):
+        values = [*(line.values.get(rail.name) for rail in rails[:-1]), line.score]
+        points = " ".join(f"{x:.1f},{rail.y(v):.1f}" for x, rail, v in zip(places, rails, values, strict=True))
+        strength = 0.25 + 0.65 * ((line.score - low) / ((high - low) or 1))
+        kind = "line best" if line.number == winner else "line rough" if line.rough else "line"
+        said = [f"{name_of(rail.name)} {_said(value)}" for rail, value in zip(rails[:-1], values, strict=False)]
+        note = f"trial {line.number}: {objective} {line.score:.4f}"
+        note += " on a part of the images" if line.rough else " (the winner)" if line.number == winner else ""
+        parts.append(
+            f'<g class="mark"><title>{escape("; ".join([note, *said]))}</title>'
+            f'<polyline class="reach" points="{points}"/>'
+            f'<polyline class="{kind}" style="opacity:{1 if line.number == winner else strength:.2f}" points="{points}"/></g>'
+        )
+    for number, (x, rail) in enumerate(zip(places, rails, strict=True)):
+        parts.append(text(x, 16 if number % 2 == 0 else 32, name_of(rail.name), anchor="middle", kind="label"))
+        parts += [text(x + 5, y + 4, words, anchor="start", kind="axis on-line") for y, words in rail.ticks()]
+    title = f"{len(shown)} trials over their hyperparameters; {objective} from {low:.3f} to {high:.3f}"
+    return svg(_WIDTH, _HEIGHT, title, parts, "wide")
+
+
+def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit: float | None = None) -> str:
+    """Score against what a network costs; the line joins those that no cheaper one beats.
+
+    Args:
+        points: at least one.
+        objective: what was scored.
+        cost: what is paid, with its unit: "latency, ms".
+        limit: what params.yaml allows, drawn as a dashed line.
+    """
+    costs = [point.cost for point in points] + ([limit] if limit is not None else [])
+    plot = Plot(
+        axis(cost, costs, padding=0.12, about=6), axis(objective, [point.score for point in points], padding=0.15)
+    )
+    steps: list[tuple[float, float]] = []
+    for point in sorted(points, key=lambda one: (one.cost, -one.score)):
+        if not steps or point.score > steps[-1][1]:
+            steps += [(point.cost, steps[-1][1])] if steps else []
+            steps.append((point.cost, point.score))
+    marks = [plot.line(steps)] if len(steps) > 1 else []
+    if limit is not None:
+        marks.insert(0, plot.whisker(limit, plot.y.low, plot.y.high, "ideal"))
+    unit = cost.rpartition(" ")[2]
+    for point in points:
+        note = f"{point.name}: {objective} {point.score:.4f}, {point.cost:.3g} {unit}"
+        note += "; no other is as good, as fast and as small" if point.on_frontier else ""
+        marks.append(plot.dot(point.cost, point.score, "best" if point.on_frontier else "faint", note, 5))
+    return plot.draw(f"{objective} against {cost} of {len(points)} networks", marks)
+
+
+def name_of(parameter: str) -> str:
+    """A hyperparameter's name as people write it."""
+    return parameter.removesuffix("_px").replace("_", " ")
+
+
+@dataclass(frozen=True)
+class _Rail:
+    """One vertical axis: numbers in their order, classes in the order of their names, none at the foot."""
+
+    name: str
+    scale: Axis | None
+    levels: tuple[str, ...]
+    has_none: bool
+
+    @classmethod
+    def over(cls, name: str, values: Sequence[Any]) -> _Rail:
+        known = [value for value in values if not _is_none(value)]
+        has_none = len(known) < len(values)
+        if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+            numbers = [float(value) for value in known]
+            log = min(numbers) > 0 and max(numbers) / min(numbers) >= 20
+            return cls(name, axis(name, numbers, about=4, log=log), (), has_none)
+        return cls(name, None, tuple(sorted({str(value) for value in known})), has_none)
+
+    def y(self, value: Any) -> float:
+        """Height of a value in pixels."""
+        foot = _HEIGHT - _BOTTOM
+        if _is_none(value):
+            return foot
+        if self.scale is not None:
+            share = self.scale.share(float(value)) if self.scale.high > self.scale.low else 0.5
+        else:
+            share = self.levels.index(str(value)) / (len(self.levels) - 1) if len(self.levels) > 1 else 0.5
+        lowest = foot - (30 if self.has_none else 6)
+        return lowest - share * (lowest - _TOP - 6)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Heights and words of what is written beside the axis."""
+        written = [(self.y(None), "none")] if self.has_none else []
+        if self.scale is not None:
+            return [*written, *((self.y(tick), self.scale.as_text(tick)) for tick in self.scale.ticks)]
+        some = self.levels[:: max(1, math.ceil(len(self.levels) / _LEVELS))]
+        return [*written, *((self.y(level), level if len(level) <= 18 else f"{level[:17]}…") for level in some)]
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _said(value: Any) -> str:
+    if _is_none(value):
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

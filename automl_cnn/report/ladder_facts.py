@@ -1,0 +1,77 @@
+"""What the report says of the files that competed to be shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from automl_cnn.artifacts import Files, read_json
+
+RUNG_NAMES = {
+    "float32": "float32", "float16": "float16", "ptq_int8": "int8, after training",
+    "ai_edge_int8": "int8, after training, by ai-edge", "qat_float_head": "int8, head in float32",
+    "qat_int8": "int8, quantization-aware training", "weight_only_int8": "int8 weights only",
+}  # fmt: skip
+WORST_DROPS = 5
+
+
+@dataclass(frozen=True)
+class RungLine:
+    """One file that could have shipped; numbers are None where it could not be made or nobody measured them.
+
+    Attributes:
+        name: of the rung, in words.
+        val_drop_ci95: validation accuracy that it lost against float32, 95 % interval.
+        val_ece, val_log_loss: on validation.
+        latency_ms, latency_all_ms: of one image on one core and on all.
+        peak_mib: memory while it runs.
+        float_tensors, partitions: of its graph; an int8 file throughout has none of the first and one of the second.
+        flipped: validation images that it answers otherwise than float32.
+        drops: class and how much of its recall was lost, the most first, WORST_DROPS at most.
+        reason: why it ships or not.
+    """
+
+    rung: str
+    name: str
+    val_accuracy: float | None
+    val_drop_ci95: tuple[float, float] | None
+    val_ece: float | None
+    val_log_loss: float | None
+    size_bytes: int | None
+    latency_ms: float | None
+    latency_all_ms: float | None
+    peak_mib: float | None
+    float_tensors: int | None
+    partitions: int | None
+    flipped: int | None
+    drops: tuple[tuple[str, float], ...]
+    shipped: bool
+    reason: str
+
+
+def read_ladder(files: Files) -> tuple[RungLine, ...]:
+    """The files that competed, in the order of ladder.json.
+
+    Raises:
+        ArtifactError: ladder.json is missing or damaged.
+    """
+    return tuple(_line(rung) for rung in read_json(files.quantized / "ladder.json"))
+
+
+def _line(rung: Mapping[str, Any]) -> RungLine:
+    drop = rung.get("val_drop_ci95")
+    drops = sorted((rung.get("class_drops") or {}).items(), key=lambda item: (-item[1], item[0]))
+    measured = (
+        "val_accuracy", "val_ece", "val_log_loss", "size_bytes", "latency_ms", "latency_all_ms", "peak_mib",
+        "float_tensors", "partitions", "flipped",
+    )  # fmt: skip
+    return RungLine(
+        rung=rung["rung"],
+        name=RUNG_NAMES.get(rung["rung"], rung["rung"]),
+        val_drop_ci95=(drop[0], drop[1]) if drop else None,
+        drops=tuple((str(label), float(lost)) for label, lost in drops[:WORST_DROPS]),
+        shipped=bool(rung.get("shipped")),
+        reason=str(rung.get("error") or rung.get("reason") or ""),
+        **{name: rung.get(name) for name in measured},
+    )
