@@ -5,48 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl_cnn.artifacts import Files, read_json, read_lines
+from automl_cnn.artifacts import Files
 from automl_cnn.config import Params
 from automl_cnn.progress import Progress, silent
 from automl_cnn.report.data_facts import DataFacts, FaultFacts, SplitFacts, read_data, read_faults, read_split
-from automl_cnn.report.model_facts import (
-    RungLine,
-    SearchFacts,
-    TrainingFacts,
-    read_ladder,
-    read_search,
-    read_training,
-)
+from automl_cnn.report.failure_facts import FailureFacts, read_failures
+from automl_cnn.report.ladder_facts import RungLine, read_ladder
+from automl_cnn.report.run_facts import RunFacts, UseFacts, read_run, read_use
 from automl_cnn.report.score_facts import ScoreFacts, read_scores
+from automl_cnn.report.search_facts import SearchFacts, read_search
 from automl_cnn.report.thumbnails import Thumbnails
+from automl_cnn.report.training_facts import TrainingFacts, read_training
+from automl_cnn.report.trust_facts import (
+    CoverageLevel,
+    CurveFacts,
+    LearningFacts,
+    SliceFacts,
+    read_coverage,
+    read_curves,
+    read_learning,
+    read_slices,
+)
 from automl_cnn.report.verdict import Advice, advise
-
-STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain")
-
-
-@dataclass(frozen=True)
-class UseFacts:
-    """What one needs to know to run the file."""
-
-    labels: tuple[str, ...]
-    input_size_px: int
-    working_size_px: int
-    resize: str
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """How the run was made: seconds by stage (only those that are known), seeds by section, all parameters."""
-
-    preset: str
-    stage_seconds: tuple[tuple[str, float], ...]
-    seeds: tuple[tuple[str, int], ...]
-    parameters: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The sections of the report, in its order."""
+    """The sections of the report, in its order; None and empty where an earlier release made the run."""
 
     name: str
     advice: tuple[Advice, ...]
@@ -57,8 +42,22 @@ class Facts:
     training: TrainingFacts
     ladder: tuple[RungLine, ...]
     scores: ScoreFacts
+    curves: CurveFacts | None
+    coverage: tuple[CoverageLevel, ...]
+    slices: SliceFacts | None
+    learning: LearningFacts | None
+    failures: FailureFacts | None
     use: UseFacts
     run: RunFacts
+
+    def charts(self) -> dict[str, str]:
+        """Every chart as SVG by name; names are those of the files in figures/."""
+        found = {**self.search.charts, **dict(self.training.charts), "calibration": self.scores.calibration}
+        if self.curves is not None:
+            found |= {"roc": self.curves.roc, "precision_recall": self.curves.precision_recall}
+        if self.learning is not None:
+            found |= self.learning.charts
+        return found
 
 
 def collect_facts(params: Params, files: Files, progress: Progress = silent) -> Facts:
@@ -66,23 +65,27 @@ def collect_facts(params: Params, files: Files, progress: Progress = silent) -> 
 
     Args:
         params: of the run.
-        files: where the artifacts lie; those in timings/ may be missing.
+        files: where the artifacts lie; those in timings/ and explanations/ may be missing.
         progress: told section by section.
     Raises:
         ArtifactError: an artifact is missing, damaged or of another version.
     """
     thumbnails = Thumbnails(files, params.data.resize)
-    progress("reading", 0, 3, "data")
+    progress("reading", 0, 4, "data")
     faults, split = read_faults(files, thumbnails), read_split(files, params)
     data = read_data(files, params, thumbnails)
-    progress("reading", 1, 3, "model")
-    search, training, ladder = read_search(files), read_training(files), read_ladder(files)
-    progress("reading", 2, 3, "scores")
-    scores = read_scores(files, thumbnails)
-    progress("reading", 3, 3)
+    progress("reading", 1, 4, "model")
+    search, training, ladder = read_search(files, params.target), read_training(files), read_ladder(files)
+    progress("reading", 2, 4, "scores")
+    scores = read_scores(files)
+    coverage, slices, learning = read_coverage(files), read_slices(files), read_learning(files)
+    curves = read_curves(files, tuple(line.label for line in scores.classes))
+    progress("reading", 3, 4, "failures")
+    failures = read_failures(files, thumbnails)
+    progress("reading", 4, 4)
     return Facts(
         name=Path(params.data.root).name or "images",  # never the whole path: the page is passed around
-        advice=advise(scores, faults, split),
+        advice=advise(scores, faults, split, coverage, slices, learning),
         data=data,
         faults=faults,
         split=split,
@@ -90,40 +93,11 @@ def collect_facts(params: Params, files: Files, progress: Progress = silent) -> 
         training=training,
         ladder=ladder,
         scores=scores,
-        use=_read_use(files),
-        run=_read_run(params, files),
+        curves=curves,
+        coverage=coverage,
+        slices=slices,
+        learning=learning,
+        failures=failures,
+        use=read_use(files),
+        run=read_run(params, files),
     )
-
-
-def _read_use(files: Files) -> UseFacts:
-    how = read_json(files.quantized / "preprocessing.json")
-    labels = tuple(read_lines(files.quantized / "labels.txt"))
-    return UseFacts(labels, int(how["input_size_px"]), int(how["working_size_px"]), str(how["resize"]))
-
-
-def _read_run(params: Params, files: Files) -> RunFacts:
-    seconds = []
-    for stage in STAGES:
-        path = files.timings / f"{stage}.json"
-        if path.exists():
-            seconds.append((stage, float(read_json(path)["seconds"])))
-    sections = params.model_dump(mode="json")
-    return RunFacts(
-        preset=params.search.preset,
-        stage_seconds=tuple(seconds),
-        seeds=tuple((name, values["seed"]) for name, values in sections.items() if "seed" in values),
-        parameters=tuple(
-            (f"{section}.{key}", _as_text(value))
-            for section, values in sections.items()
-            for key, value in values.items()
-            if f"{section}.{key}" != "data.root"
-        ),
-    )
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items())
-    return "–" if value is None else str(value)

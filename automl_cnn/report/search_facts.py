@@ -48,7 +48,8 @@ class SearchFacts:
         leaders: the best trials: trial number, score, seconds and the values of the hyperparameters that differ.
         winner: name and value of the winner's hyperparameters.
         frontier: the best score first; empty where an earlier release made the search.
-        charts: SVG by name: trials, parallel, latency, size; only those for which there is enough to draw.
+        limited: params.yaml says what the shipped file may cost.
+        charts: SVG by name: trials, parallel, frontier_latency, frontier_size; those for which there is enough to draw.
     """
 
     trials: int
@@ -60,6 +61,7 @@ class SearchFacts:
     leaders: tuple[dict[str, str], ...]
     winner: tuple[tuple[str, str], ...]
     frontier: tuple[FrontierLine, ...]
+    limited: bool
     charts: dict[str, str]
 
 
@@ -98,6 +100,7 @@ def read_search(files: Files, target: TargetParams) -> SearchFacts:
         ),
         winner=tuple((name, _value(value)) for name, value in best.values.items()),
         frontier=frontier,
+        limited=target.max_latency_ms is not None or target.max_size_mb is not None,
         charts=_trial_charts(done, parameters, objective, best.trial_id) | _cost_charts(frontier, objective, target),
     )
 

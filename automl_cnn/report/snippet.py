@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl_cnn.report.facts import UseFacts
+from automl_cnn.report.run_facts import UseFacts
 
 _FIT = {
     "letterbox": "photo = ImageOps.pad(photo, ({size}, {size}), Image.Resampling.BILINEAR)  # black bars",

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from automl_cnn.report.data_facts import FaultFacts, SplitFacts
 from automl_cnn.report.score_facts import ScoreFacts
+from automl_cnn.report.trust_facts import CoverageLevel, LearningFacts, SliceFacts
 from automl_cnn.report.wording import counted, percent, percent_range, points
 
 WIDE_INTERVAL = 0.04  # half of it, as a share: beyond ± 4 points two models can hardly be told apart
 FEW_GROUPS = 30  # with fewer a bootstrap interval is itself too narrow
 WEAK_RECALL = 0.75
 OFF_CALIBRATION = 0.06
+ALONE = 0.95  # precision at which an answer needs no second look; the one by which `predict` abstains
+STRANGE = 0.10  # twice the share that is above the threshold by its making
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,19 @@ class Advice:
     tone: str
 
 
-def advise(scores: ScoreFacts, faults: FaultFacts, split: SplitFacts) -> tuple[Advice, ...]:
-    """Advice in the order of its weight, at most six pieces."""
-    advice = [_leaks(split), _against_guessing(scores), _weakest_class(scores), _shrinking(scores)]
-    advice += [_suspected_labels(faults, scores), _uncertainty(scores), _confidence(scores)]
-    return tuple(piece for piece in advice if piece is not None)[:6]
+def advise(
+    scores: ScoreFacts,
+    faults: FaultFacts,
+    split: SplitFacts,
+    coverage: tuple[CoverageLevel, ...],
+    slices: SliceFacts | None,
+    learning: LearningFacts | None,
+) -> tuple[Advice, ...]:
+    """Advice in the order of its weight, at most eight pieces."""
+    advice = [_leaks(split), _against_guessing(scores), _weakest_class(scores), _weak_slices(slices)]
+    advice += [_suspected_labels(faults, scores), _more_labels(learning), _alone(coverage), _strangers(scores)]
+    advice += [_shrinking(scores), _uncertainty(scores), _confidence(scores)]
+    return tuple(piece for piece in advice if piece is not None)[:8]
 
 
 def _leaks(split: SplitFacts) -> Advice | None:
@@ -114,3 +125,55 @@ def _confidence(scores: ScoreFacts) -> Advice | None:
     if ece <= OFF_CALIBRATION:
         return Advice("Its probabilities mean what they say.", f"{off} A threshold on them is sound.", "good")
     return Advice("Take its probabilities as a ranking.", f"{off} Set thresholds on images of your own.", "care")
+
+
+def _weak_slices(slices: SliceFacts | None) -> Advice | None:
+    if slices is None or not slices.weak:
+        return None
+    worst = slices.weak[0]
+    more = f", and {counted(len(slices.weak) - 1, 'other part')}" if len(slices.weak) > 1 else ""
+    return Advice(
+        "Weaker on a part of the images.",
+        f"{worst.name} {worst.value}: {percent(worst.accuracy, 0)} of {counted(worst.images, 'test image')} right, "
+        f"{points(worst.difference)} points against the rest{more}. Collect more of these.",
+        "care",
+    )
+
+
+def _more_labels(learning: LearningFacts | None) -> Advice | None:
+    if learning is None:
+        return None
+    worth = [line for line in learning.classes if line.helps]
+    if not worth and not learning.overall_helps:
+        return None
+    if not worth:
+        return Advice("More labels would help.", learning.sentence, "care")
+    best = worth[0]
+    text = f"Twice as many give a simple head about {points(best.gain)} points of recall"
+    if best.images_wanted is not None:
+        text += f"; {100 * best.wanted:g} points take about {best.images_wanted:,} more images"
+    return Advice(f"More labels of “{best.label}” would help.", f"{text}.", "care")
+
+
+def _alone(coverage: tuple[CoverageLevel, ...]) -> Advice | None:
+    level = next((one for one in coverage if one.wanted == ALONE), None)
+    if level is None:
+        return None
+    if not level.answered or level.precision is None:
+        return Advice("It cannot be left alone.", f"No answer is {percent(ALONE, 0)} sure; have a person look.", "care")
+    return Advice(
+        f"It can answer {percent(level.coverage, 0)} alone.",
+        f"Above thresholds set for {percent(ALONE, 0)} precision it was right on {percent(level.precision)} of them; "
+        "leave the others to a person.",
+        "good" if level.precision_ci95 is None or level.precision_ci95[1] >= ALONE else "care",
+    )
+
+
+def _strangers(scores: ScoreFacts) -> Advice | None:
+    if scores.strange is None or scores.strange["share"] <= STRANGE:
+        return None
+    return Advice(
+        "The test images are strange to it.",
+        f"{percent(scores.strange['share'], 0)} of them are less like the training images than 95 % of validation.",
+        "care",
+    )

@@ -18,6 +18,12 @@ def percent_range(interval: Sequence[float]) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}{NBSP}%"
 
 
+def bounds(interval: Sequence[float]) -> str:
+    """(-0.004, 0.012) → "[-0.004, 0.012]", in full, for a copied table."""
+    low, high = interval
+    return f"[{low}, {high}]"
+
+
 def points(difference: float) -> str:
     """A difference of two shares in percentage points, always signed: −0.004 → "−0.4"."""
     rounded = round(100 * difference, 1)

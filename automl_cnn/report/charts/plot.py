@@ -76,7 +76,7 @@ def axis(
         factor = (high / low) ** padding
         low, high = low / factor, high * factor
         return Axis(name, low, high, _log_ticks(low, high, about), _short, log=True)
-    margin = padding * ((high - low) or 0.1)
+    margin = padding * ((high - low) or abs(high) or 0.1)
     ticks = _ticks(low - margin, high + margin, about)
     if whole:
         ticks = sorted({float(math.ceil(tick)) for tick in ticks})
@@ -186,13 +186,16 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def _log_ticks(low: float, high: float, about: int) -> tuple[float, ...]:
-    """1, 2 and 5 times powers of ten between two bounds; powers alone, or every second or third, where they are many."""
+    """The finest of some series of round numbers that gives no more than `about` ticks, or one more."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    inside = [tick for tick in fine if low <= tick <= high]
-    if len(inside) > about + 2:
-        inside = [tick for tick in inside if round(math.log10(tick), 6).is_integer()]
-    return tuple(inside[:: max(1, math.ceil(len(inside) / about))])
+    ticks: list[float] = []
+    for factors, every in (((1,), 4), ((1,), 2), ((1,), 1), ((1, 3), 1), ((1, 2, 5), 1)):
+        finer = [factor * 10.0**power for power in powers[::every] for factor in factors]
+        finer = [tick for tick in finer if low <= tick <= high]
+        if len(finer) > about + 1 and ticks:
+            break
+        ticks = finer or ticks
+    return tuple(ticks)
 
 
 def _short(tick: float) -> str:

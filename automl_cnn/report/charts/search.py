@@ -11,9 +11,10 @@ from typing import Any
 from automl_cnn.report.charts.plot import Axis, Plot, axis, svg, text
 
 LINES = 300  # of the parallel coordinates, the best; more are a blot
-AXES = 9
+AXES = 7
 _LEVELS = 12  # classes of a hyperparameter that are named
-_WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 940, 340, 46, 18, 60
+_NAME_CHARS = 20
+_WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 1000, 340, 46, 18, 52
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def parallel_chart(trials: Sequence[TrialLine], parameters: Sequence[str], objec
         objective: what was scored.
         winner: trial_id of the trial that won.
     Returns:
-        An SVG element, wide: 940 by 340.
+        An SVG element, wide: 1000 by 340.
     """
     shown = sorted(trials, key=lambda line: line.score)[-LINES:]
     rails = [_Rail.over(name, [line.values.get(name) for line in shown]) for name in parameters[:AXES]]
@@ -160,7 +161,8 @@ class _Rail:
         if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
             numbers = [float(value) for value in known]
             log = min(numbers) > 0 and max(numbers) / min(numbers) >= 20
-            return cls(name, axis(name, numbers, about=4, log=log), (), has_none)
+            whole = not log and all(isinstance(value, int) for value in known)
+            return cls(name, axis(name, numbers, about=4, log=log, whole=whole), (), has_none)
         return cls(name, None, tuple(sorted({str(value) for value in known})), has_none)
 
     def y(self, value: Any) -> float:
@@ -181,7 +183,12 @@ class _Rail:
         if self.scale is not None:
             return [*written, *((self.y(tick), self.scale.as_text(tick)) for tick in self.scale.ticks)]
         some = self.levels[:: max(1, math.ceil(len(self.levels) / _LEVELS))]
-        return [*written, *((self.y(level), level if len(level) <= 18 else f"{level[:17]}…") for level in some)]
+        return [*written, *((self.y(level), _tail(level)) for level in some)]
+
+
+def _tail(level: str) -> str:
+    """The end of a long name, which is what tells networks apart."""
+    return level if len(level) <= _NAME_CHARS else f"…{level[1 - _NAME_CHARS :]}"
 
 
 def _is_none(value: Any) -> bool:

@@ -1,0 +1,127 @@
+"""What the report says of how the run was made and how to make it again: commit, data digest, seeds, versions, times."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from automl_cnn.artifacts import MANIFEST, SPLITS, Files, read_json, read_lines, read_table
+from automl_cnn.config import Params
+
+STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain")
+_PACKAGES = ("automl-cnn", "tensorflow", "keras", "tf-keras", "keras-tuner", "ai-edge-litert", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class UseFacts:
+    """What one needs to know to run the file."""
+
+    labels: tuple[str, ...]
+    input_size_px: int
+    working_size_px: int
+    resize: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """How the run was made.
+
+    Attributes:
+        stage_seconds: seconds by stage, only those that are known.
+        seeds: by section of params.yaml.
+        parameters: all of them, key path and value as text.
+        commit: of the project's git checkout; empty outside one.
+        data_digest: 32 hex digits over pixels and labels of every image that was used.
+        versions: of Python and of the packages that decide results.
+    """
+
+    preset: str
+    stage_seconds: tuple[tuple[str, float], ...]
+    seeds: tuple[tuple[str, int], ...]
+    parameters: tuple[tuple[str, str], ...]
+    commit: str
+    data_digest: str
+    versions: tuple[tuple[str, str], ...]
+
+
+def read_use(files: Files) -> UseFacts:
+    """What preprocessing.json and labels.txt say.
+
+    Raises:
+        ArtifactError: one of them is missing or damaged.
+    """
+    how = read_json(files.quantized / "preprocessing.json")
+    labels = tuple(read_lines(files.quantized / "labels.txt"))
+    return UseFacts(labels, int(how["input_size_px"]), int(how["working_size_px"]), str(how["resize"]))
+
+
+def read_run(params: Params, files: Files) -> RunFacts:
+    """Gather what it takes to repeat the run.
+
+    Args:
+        params: of the run.
+        files: its project's git commit is that of the folder that holds artifacts/.
+    Raises:
+        ArtifactError: the manifest or the split is missing or damaged.
+    """
+    seconds = []
+    for stage in STAGES:
+        path = files.timings / f"{stage}.json"
+        if path.exists():
+            seconds.append((stage, float(read_json(path)["seconds"])))
+    sections = params.model_dump(mode="json")
+    return RunFacts(
+        preset=params.search.preset,
+        stage_seconds=tuple(seconds),
+        seeds=tuple((name, values["seed"]) for name, values in sections.items() if "seed" in values),
+        parameters=tuple(
+            (f"{section}.{key}", _as_text(value))
+            for section, values in sections.items()
+            for key, value in values.items()
+            if f"{section}.{key}" not in ("data.root", "tracking.uri")  # places of this machine
+        ),
+        commit=_commit(files.root.parent),
+        data_digest=_data_digest(files),
+        versions=(("python", platform.python_version()), *_versions()),
+    )
+
+
+def _data_digest(files: Files) -> str:
+    """As the record in MLflow has it: image_id, label after the decisions, pixel_sha, in the order of the split."""
+    splits = read_table(files.split / "splits.parquet", SPLITS)
+    pixels = read_table(files.manifest, MANIFEST)[["image_id", "pixel_sha"]]
+    table = splits.merge(pixels, on="image_id", how="left", validate="one_to_one")[["image_id", "label", "pixel_sha"]]
+    return hashlib.sha256(table.to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:32]
+
+
+def _commit(project: Path) -> str:
+    """The commit that is checked out; empty outside a checkout or without git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _versions() -> list[tuple[str, str]]:
+    known = []
+    for name in _PACKAGES:
+        try:
+            known.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return known
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    return "–" if value is None else str(value)
