@@ -183,6 +183,12 @@ class EvaluateParams(Section):
     seed: Seed = 1
 
 
+class ReportParams(Section):
+    """What the model card says that no measurement can."""
+
+    license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")] = "other"
+
+
 class TrackingParams(Section):
     """Where the record goes."""
 
@@ -203,6 +209,7 @@ class Params(Section):
     train: TrainParams = TrainParams()
     quantize: QuantizeParams = QuantizeParams()
     evaluate: EvaluateParams = EvaluateParams()
+    report: ReportParams = ReportParams()
     tracking: TrackingParams = TrackingParams()
 
     @model_validator(mode="before")

@@ -75,7 +75,7 @@ def read_failures(files: Files, thumbnails: Thumbnails) -> FailureFacts | None:
 
 
 def _failure(kind: str, row: dict[Any, Any], thumbnails: Thumbnails, heat: _Heat) -> Failure:
-    lines = [f"labelled {row['label']}", f"model: {row['predicted']}, {percent(row['probability'], 0)}"]
+    lines = [f"labelled {row['label']}", f"model, {percent(row['probability'], 0)}: {row['predicted']}"]
     if kind == "flipped":
         lines.append(f"float model: {row['float_predicted']}")
     if row["label_suspected"]:

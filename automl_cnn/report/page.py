@@ -38,7 +38,7 @@ def write_report(params: Params, files: Files, progress: Progress = silent) -> P
     facts = collect_facts(params, files, progress)
     with replacing_folder(files.report) as folder:
         (folder / "report.html").write_text(render_page(facts), encoding="utf-8")
-        (folder / "model_card.md").write_text(write_card(facts), encoding="utf-8")
+        (folder / "model_card.md").write_text(write_card(facts, params.report.license), encoding="utf-8")
         (folder / "figures").mkdir()
         for name, svg in facts.charts().items():
             (folder / "figures" / f"{name}.svg").write_text(standalone(svg), encoding="utf-8")
@@ -52,7 +52,7 @@ def render_page(facts: Facts) -> str:
     """
     environment = Environment(
         loader=PackageLoader("automl_cnn", "report/sections"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_tamed,
     )  # fmt: skip
     verbs = (
         wording.percent, wording.percent_range, wording.points, wording.file_size, wording.milliseconds,
@@ -75,6 +75,11 @@ def render_page(facts: Facts) -> str:
         alone=_alone(facts),
         **{name: getattr(facts, name) for name in facts.__dataclass_fields__},
     )
+
+
+def _tamed(value: object) -> object:
+    """What a template puts into the page; our own texts are Markup."""
+    return wording.tame(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _strip(facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""What the report says of how the run was made and how to make it again: commit, data digest, seeds, versions, times."""
+"""What the report says of how the run was made: commit, data digest, seeds, versions, times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says of the test split: scores with intervals, classes, confusion, calibration, float against file."""
+"""What the report says of the test split: scores, classes, confusion, calibration, float against file."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _paired_sentence(predictions: pd.DataFrame, names: tuple[str, ...], resample
     place = {name: number for number, name in enumerate(names)}
 
     def answers(column: str) -> NDArray[np.int64]:
-        return predictions[column].map(place).to_numpy(np.int64)
+        return np.array([place[name] for name in predictions[column]], dtype=np.int64)
 
     sure = np.eye(len(names), dtype=np.float32)
     compared = compare_paired(

@@ -9,13 +9,8 @@ import pandas as pd
 
 from automl_cnn.artifacts import TRIALS, Files, read_table
 from automl_cnn.config import TargetParams
-from automl_cnn.report.charts.search import (
-    CostPoint,
-    TrialLine,
-    frontier_chart,
-    parallel_chart,
-    trials_chart,
-)
+from automl_cnn.report.charts.parallel import TrialLine, parallel_chart
+from automl_cnn.report.charts.search import CostPoint, frontier_chart, trials_chart
 from automl_cnn.train.candidate import Candidate
 
 LEADERS = 8
@@ -110,15 +105,14 @@ def _trial_charts(done: pd.DataFrame, parameters: list[str], objective: str, win
     # a score on a part of the images is not compared with one on all
     whole = done[done["images"] == done["images"].max()]
     if len(whole):
-        pairs = zip(whole["trial_id"], whole["score"], strict=True)
-        charts["trials"] = trials_chart([(int(number), float(score)) for number, score in pairs], objective)
+        numbers, scores = whole["trial_id"].tolist(), whole["score"].tolist()
+        charts["trials"] = trials_chart(list(zip(numbers, scores, strict=True)), objective)
     # how many images a trial saw is told by its dashes; what is set for most trials says most
-    ranked = sorted((name for name in parameters if name != "images"), key=lambda name: -int(done[name].notna().sum()))
+    ranked = sorted((name for name in parameters if name != "images"), key=lambda name: -len(done[name].dropna()))
     if len(done) > 1 and ranked:
-        lines = [
-            TrialLine(row["trial_id"], row, float(row["score"]), bool(row["images"] < done["images"].max()))
-            for row in done.astype(object).to_dict("records")
-        ]
+        rows: list[dict[Any, Any]] = done.astype(object).to_dict("records")
+        most = done["images"].max()
+        lines = [TrialLine(row["trial_id"], row, float(row["score"]), bool(row["images"] < most)) for row in rows]
         charts["parallel"] = parallel_chart(lines, ranked, objective, winner)
     return charts
 

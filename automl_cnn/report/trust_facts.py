@@ -215,9 +215,7 @@ def read_learning(files: Files) -> LearningFacts | None:
 
 def _learning_line(name: str, curve: Mapping[str, Any]) -> LearningLine:
     points = [*curve["points"], curve["ahead"]]
-    return LearningLine(
-        name, tuple((point["images"], point["score"], *point["score_ci95"]) for point in points)
-    )
+    return LearningLine(name, tuple((point["images"], point["score"], *point["score_ci95"]) for point in points))
 
 
 def _read_if_there(path: Path, kind: Callable[[Any], Known]) -> Known | None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 NBSP = "\u00a0"
+# controls that no page and no SVG may hold, and those that turn the direction of whatever comes after them
+_UNSHOWN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def tame(text: str) -> str:
+    """A name that the user gave with a replacement character for everything that cannot be shown as itself."""
+    return _UNSHOWN.sub("\ufffd", text)
 
 
 def percent(share: float, digits: int = 1) -> str:

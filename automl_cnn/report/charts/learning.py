@@ -44,4 +44,3 @@ def learning_chart(lines: Sequence[LearningLine], score: str) -> str:
             note = f"{line.name}, {n:,.0f} images: {percent(value)} ({percent_range((low, high))})"
             marks.append(plot.dot(n, value, f"dot c{number}", note + (", expected" if ahead else ""), 3))
     return plot.draw(f"{score} against training images; the last point of a curve is expected, not measured", marks)
-

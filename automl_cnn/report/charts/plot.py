@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from automl_cnn.report.wording import tame
+
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 14, 42
 COLOURS = 8  # c0 to c7 of the style sheet
@@ -105,7 +107,7 @@ class Plot:
         cx, cy = self.at(x, y)
         return (
             f'<circle class="mark {kind}" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}">'
-            f"<title>{escape(note)}</title></circle>"
+            f"<title>{escape(tame(note))}</title></circle>"
         )
 
     def line(self, pairs: Sequence[tuple[float, float]], kind: str = "line") -> str:
@@ -160,13 +162,13 @@ def svg(width: int, height: int, title: str, parts: Sequence[str], kind: str) ->
     """An SVG element with a title that is read aloud."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{kind}" viewBox="0 0 {width} {height}" role="img">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
+        f"<title>{escape(tame(title))}</title>{''.join(parts)}</svg>"
     )
 
 
 def text(x: float, y: float, words: str, *, anchor: str, kind: str = "axis", extra: str = "") -> str:
     """Words at a place; they are escaped."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(words)}</text>'
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(tame(words))}</text>'
 
 
 def standalone(chart: str) -> str:

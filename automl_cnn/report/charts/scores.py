@@ -50,8 +50,6 @@ def accuracy_strip(accuracy: float, interval: Sequence[float], others: Sequence[
         anchor = "end" if share > 0.75 else "start" if share < 0.25 else "middle"
         parts.append(text(x(share), y - 22 - 22 * (number % 2), name, anchor=anchor))
     note = f"{percent(accuracy)}, 95 % interval {percent_range(interval)}"
-    parts.append(
-        f'<circle class="mark best" cx="{x(accuracy):.1f}" cy="{y}" r="6"><title>{note}</title></circle>'
-    )
+    parts.append(f'<circle class="mark best" cx="{x(accuracy):.1f}" cy="{y}" r="6"><title>{note}</title></circle>')
     title = f"Accuracy {note}; " + "; ".join(f"{name} {percent(share)}" for name, share in others)
     return svg(width, 104, title, parts, "strip")

@@ -1,37 +1,12 @@
-"""Charts of the search: the score trial by trial, all trials over their hyperparameters, the score against the cost."""
+"""Charts of the search: the score trial by trial, and the score against what a network costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import Any
 
-from automl_cnn.report.charts.plot import Axis, Plot, axis, svg, text
-
-LINES = 300  # of the parallel coordinates, the best; more are a blot
-AXES = 7
-_LEVELS = 12  # classes of a hyperparameter that are named
-_NAME_CHARS = 20
-_WIDTH, _HEIGHT, _TOP, _BOTTOM, _SIDE = 1000, 340, 46, 18, 52
-
-
-@dataclass(frozen=True)
-class TrialLine:
-    """One trial in the parallel coordinates.
-
-    Attributes:
-        number: trial_id.
-        values: hyperparameter → number, text or None where the trial has none.
-        score: 0…1.
-        rough: it was scored on a part of the images.
-    """
-
-    number: int
-    values: Mapping[str, Any]
-    score: float
-    rough: bool
+from automl_cnn.report.charts.plot import Plot, axis
 
 
 @dataclass(frozen=True)
@@ -71,46 +46,6 @@ def trials_chart(trials: Sequence[tuple[int, float]], objective: str) -> str:
     return plot.draw(title, marks)
 
 
-def parallel_chart(trials: Sequence[TrialLine], parameters: Sequence[str], objective: str, winner: int) -> str:
-    """Parallel coordinates: one vertical axis a hyperparameter, the score at the right, one line a trial.
-
-    Args:
-        trials: those with a score; at least two.
-        parameters: hyperparameters that differ between them; the first AXES are drawn.
-        objective: what was scored.
-        winner: trial_id of the trial that won.
-    Returns:
-        An SVG element, wide: 1000 by 340.
-    """
-    shown = sorted(trials, key=lambda line: line.score)[-LINES:]
-    rails = [_Rail.over(name, [line.values.get(name) for line in shown]) for name in parameters[:AXES]]
-    rails.append(_Rail.over(objective, [line.score for line in shown]))
-    step = (_WIDTH - 2 * _SIDE) / (len(rails) - 1)
-    places = [_SIDE + number * step for number in range(len(rails))]
-    parts = []
-    for x, rail in zip(places, rails, strict=True):
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
-    low, high = shown[0].score, shown[-1].score
-    for line in sorted(shown, key=lambda one: (one.number == winner, one.score)):
-        values = [*(line.values.get(rail.name) for rail in rails[:-1]), line.score]
-        points = " ".join(f"{x:.1f},{rail.y(v):.1f}" for x, rail, v in zip(places, rails, values, strict=True))
-        strength = 0.25 + 0.65 * ((line.score - low) / ((high - low) or 1))
-        kind = "line best" if line.number == winner else "line rough" if line.rough else "line"
-        said = [f"{name_of(rail.name)} {_said(value)}" for rail, value in zip(rails[:-1], values, strict=False)]
-        note = f"trial {line.number}: {objective} {line.score:.4f}"
-        note += " on a part of the images" if line.rough else " (the winner)" if line.number == winner else ""
-        parts.append(
-            f'<g class="mark"><title>{escape("; ".join([note, *said]))}</title>'
-            f'<polyline class="reach" points="{points}"/>'
-            f'<polyline class="{kind}" style="opacity:{1 if line.number == winner else strength:.2f}" points="{points}"/></g>'
-        )
-    for number, (x, rail) in enumerate(zip(places, rails, strict=True)):
-        parts.append(text(x, 16 if number % 2 == 0 else 32, name_of(rail.name), anchor="middle", kind="label"))
-        parts += [text(x + 5, y + 4, words, anchor="start", kind="axis on-line") for y, words in rail.ticks()]
-    title = f"{len(shown)} trials over their hyperparameters; {objective} from {low:.3f} to {high:.3f}"
-    return svg(_WIDTH, _HEIGHT, title, parts, "wide")
-
-
 def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit: float | None = None) -> str:
     """Score against what a network costs; the line joins those that no cheaper one beats.
 
@@ -138,64 +73,3 @@ def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit
         note += "; no other is as good, as fast and as small" if point.on_frontier else ""
         marks.append(plot.dot(point.cost, point.score, "best" if point.on_frontier else "faint", note, 5))
     return plot.draw(f"{objective} against {cost} of {len(points)} networks", marks)
-
-
-def name_of(parameter: str) -> str:
-    """A hyperparameter's name as people write it."""
-    return parameter.removesuffix("_px").replace("_", " ")
-
-
-@dataclass(frozen=True)
-class _Rail:
-    """One vertical axis: numbers in their order, classes in the order of their names, none at the foot."""
-
-    name: str
-    scale: Axis | None
-    levels: tuple[str, ...]
-    has_none: bool
-
-    @classmethod
-    def over(cls, name: str, values: Sequence[Any]) -> _Rail:
-        known = [value for value in values if not _is_none(value)]
-        has_none = len(known) < len(values)
-        if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-            numbers = [float(value) for value in known]
-            log = min(numbers) > 0 and max(numbers) / min(numbers) >= 20
-            whole = not log and all(isinstance(value, int) for value in known)
-            return cls(name, axis(name, numbers, about=4, log=log, whole=whole), (), has_none)
-        return cls(name, None, tuple(sorted({str(value) for value in known})), has_none)
-
-    def y(self, value: Any) -> float:
-        """Height of a value in pixels."""
-        foot = _HEIGHT - _BOTTOM
-        if _is_none(value):
-            return foot
-        if self.scale is not None:
-            share = self.scale.share(float(value)) if self.scale.high > self.scale.low else 0.5
-        else:
-            share = self.levels.index(str(value)) / (len(self.levels) - 1) if len(self.levels) > 1 else 0.5
-        lowest = foot - (30 if self.has_none else 6)
-        return lowest - share * (lowest - _TOP - 6)
-
-    def ticks(self) -> list[tuple[float, str]]:
-        """Heights and words of what is written beside the axis."""
-        written = [(self.y(None), "none")] if self.has_none else []
-        if self.scale is not None:
-            return [*written, *((self.y(tick), self.scale.as_text(tick)) for tick in self.scale.ticks)]
-        some = self.levels[:: max(1, math.ceil(len(self.levels) / _LEVELS))]
-        return [*written, *((self.y(level), _tail(level)) for level in some)]
-
-
-def _tail(level: str) -> str:
-    """The end of a long name, which is what tells networks apart."""
-    return level if len(level) <= _NAME_CHARS else f"…{level[1 - _NAME_CHARS :]}"
-
-
-def _is_none(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _said(value: Any) -> str:
-    if _is_none(value):
-        return "none"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
