@@ -23,6 +23,7 @@ from automl_cnn.artifacts import (
     SPLITS,
     TRIALS,
     Files,
+    read_table,
     write_json,
     write_lines,
     write_table,
@@ -31,6 +32,8 @@ from automl_cnn.audit.properties import measure_properties
 from automl_cnn.config import Params, parse_params
 from automl_cnn.data.decode import content_box
 from automl_cnn.data.store import ImageStore, StoreWriter
+from automl_cnn.evaluate.explain import Explanations, write_explanations
+from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
 from automl_cnn.reference.build import build_reference
 from automl_cnn.reference.record import REFERENCE
@@ -61,6 +64,7 @@ def write_report_run(project: Path, labels: list[str], *, faultless: bool = Fals
     _write_audit(files, table, faultless)
     _write_model(files, sorted(labels))
     write_evaluation(files.evaluation, judge_shipped(files, params.evaluate))
+    _write_explanations(files)
     if not faultless:
         write_json(files.timings / "ingest.json", {"seconds": 1.25})
         write_json(files.timings / "search.json", {"seconds": 95.4})
@@ -196,6 +200,10 @@ def _write_model(files: Files, labels: list[str]) -> None:
     write_table(files.search / "trials.parquet", trials, TRIALS)
     best = {**values, "dropout": 0.4, "input_size_px": INPUT_PX, "pooling": "average"}
     Candidate(4, "macro_f1", 0.91, best, images=40, views=1, quantize_steps=8).save(files.search / "best.yaml")
+    rows = [[4, "fine_tuning", 0.91, 0.9, 5.0, 3.5, True], [2, "cached_features", 0.84, 0.8, 5.0, 3.5, False]]
+    columns = ["trial_id", "fidelity", "score", "accuracy", "latency_ms", "size_mb", "on_frontier"]
+    network = {"backbone": "efficientnet-lite0", "input_size_px": INPUT_PX, "pooling": "average", "within_target": True}
+    pd.DataFrame(rows, columns=columns).assign(**network).to_csv(files.search / "frontier.csv", index=False)
     files.model.mkdir()
     history = {"epoch": [0, 1, 2, 3], "loss": [np.nan, 0.6, 0.4, 0.3], "validation_score": [0.91, 0.90, 0.95, 0.94]}
     pd.DataFrame(history).to_csv(files.model / "history.csv", index=False)
@@ -218,6 +226,15 @@ def _write_model(files: Files, labels: list[str]) -> None:
             {
                 **rung,
                 "latency_ms": 0.02,
+                "latency_all_ms": 0.01,
+                "peak_mib": 1.5,
+                "val_drop_ci95": [-0.01, 0.02],
+                "val_ece": 0.03,
+                "val_log_loss": 0.2,
+                "flipped": 2,
+                "float_tensors": 0,
+                "partitions": 1,
+                "class_drops": dict.fromkeys(labels, 0.01),
                 "shipped": shipped,
                 "reason": "best on validation" if shipped else "",
                 "error": None,
@@ -231,3 +248,16 @@ def _write_model(files: Files, labels: list[str]) -> None:
     how = {"working_size_px": WORKING_PX, "input_size_px": INPUT_PX, "resize": "letterbox", "max_megapixels": 1.0}
     write_json(files.quantized / "preprocessing.json", how)
     build_reference(files, files.quantized / "model.tflite", seed=1).save(files.quantized / REFERENCE)
+
+
+def _write_explanations(files: Files) -> None:
+    """As the explain stage writes them; every network looked at the upper left corner of the picture."""
+    failures = read_table(files.evaluation / "failures.parquet", FAILURES).drop_duplicates("image_id")
+    left, top, *_ = content_box(WIDTH, HEIGHT, INPUT_PX, "letterbox")
+    heat = np.zeros((len(failures), INPUT_PX, INPUT_PX), np.uint8)
+    heat[:, top : top + 6, left : left + 6] = 255
+    heat[:, :top] = 200  # in the letterbox, which is no part of the picture
+    index = failures[["image_id", "path", "predicted", "label"]].assign(
+        row=np.arange(len(failures)), network_predicted=failures["predicted"]
+    )
+    write_explanations(files.explanations, Explanations(index, heat, np.zeros_like(heat)))
