@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-from automl_cnn.artifacts import MANIFEST, SPLITS, Files, read_json, read_lines, read_table
+from automl_cnn.artifacts import Files, read_json, read_lines
 from automl_cnn.config import Params
+from automl_cnn.tracking.finished import read_images, table_digest
+from automl_cnn.tracking.lineage import lineage_tags
 
 STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain")
 _PACKAGES = ("automl-cnn", "tensorflow", "keras", "tf-keras", "keras-tuner", "ai-edge-litert", "numpy", "scikit-learn")
@@ -35,7 +34,7 @@ class RunFacts:
         seeds: by section of params.yaml.
         parameters: all of them, key path and value as text.
         commit: of the project's git checkout; empty outside one.
-        data_digest: 32 hex digits over pixels and labels of every image that was used.
+        data_digest: 32 hex digits over the pixels and labels of every image, as the record in MLflow has it.
         versions: of Python and of the packages that decide results.
     """
 
@@ -84,29 +83,10 @@ def read_run(params: Params, files: Files) -> RunFacts:
             for key, value in values.items()
             if f"{section}.{key}" not in ("data.root", "tracking.uri")  # places of this machine
         ),
-        commit=_commit(files.root.parent),
-        data_digest=_data_digest(files),
+        commit=lineage_tags(files.root.parent).get("git.commit", ""),
+        data_digest=table_digest(read_images(files)[["image_id", "label", "pixel_sha"]]),
         versions=(("python", platform.python_version()), *_versions()),
     )
-
-
-def _data_digest(files: Files) -> str:
-    """As the record in MLflow has it: image_id, label after the decisions, pixel_sha, in the order of the split."""
-    splits = read_table(files.split / "splits.parquet", SPLITS)
-    pixels = read_table(files.manifest, MANIFEST)[["image_id", "pixel_sha"]]
-    table = splits.merge(pixels, on="image_id", how="left", validate="one_to_one")[["image_id", "label", "pixel_sha"]]
-    return hashlib.sha256(table.to_csv(index=False, lineterminator="\n").encode()).hexdigest()[:32]
-
-
-def _commit(project: Path) -> str:
-    """The commit that is checked out; empty outside a checkout or without git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -41,7 +41,8 @@ def accuracy_strip(accuracy: float, interval: Sequence[float], others: Sequence[
         return 24 + share * (width - 48)
 
     parts = [f'<line class="grid" x1="{x(0)}" x2="{x(1)}" y1="{y}" y2="{y}" stroke-width="2"/>']
-    parts += [text(x(tick / 4), y + 34, f"{25 * tick} %", anchor="middle") for tick in range(5)]
+    anchors = ("start", "middle", "middle", "middle", "end")  # at the ends a phone's larger type has no room beyond
+    parts += [text(x(tick / 4), y + 34, f"{25 * tick} %", anchor=anchor) for tick, anchor in enumerate(anchors)]
     parts.append(
         f'<rect class="bar" x="{x(low):.1f}" y="{y - 10}" width="{max(x(high) - x(low), 2):.1f}" height="20" rx="3"/>'
     )
