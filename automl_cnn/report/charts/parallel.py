@@ -52,12 +52,13 @@ def parallel_chart(trials: Sequence[TrialLine], parameters: Sequence[str], objec
     step = (_WIDTH - 2 * _SIDE) / (len(rails) - 1)
     places = [_SIDE + number * step for number in range(len(rails))]
     parts = [f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>' for x in places]
-    low, high = shown[0].score, shown[-1].score
-    for line in sorted(shown, key=lambda one: (one.number == winner, one.score)):
+    order = [line for line in shown if line.number != winner]  # the worst first, so that the best lie on top
+    order += [line for line in shown if line.number == winner]
+    for rank, line in enumerate(order):
         values = [*(line.values.get(rail.name) for rail in rails[:-1]), line.score]
         points = " ".join(f"{x:.1f},{rail.y(v):.1f}" for x, rail, v in zip(places, rails, values, strict=True))
         best = line.number == winner
-        strength = 1.0 if best else 0.25 + 0.65 * ((line.score - low) / ((high - low) or 1))
+        strength = 1.0 if best else 0.15 + 0.7 * ((rank + 1) / len(order)) ** 2  # many lines share their places
         kind = "line best" if best else "line rough" if line.rough else "line"
         said = [f"{name_of(rail.name)} {_said(value)}" for rail, value in zip(rails[:-1], values, strict=False)]
         note = f"trial {line.number}: {objective} {line.score:.4f}"
@@ -70,7 +71,8 @@ def parallel_chart(trials: Sequence[TrialLine], parameters: Sequence[str], objec
     for number, (x, rail) in enumerate(zip(places, rails, strict=True)):
         parts.append(text(x, 16 if number % 2 == 0 else 32, name_of(rail.name), anchor="middle", kind="label"))
         parts += [text(x + 5, y + 4, words, anchor="start", kind="axis on-line") for y, words in rail.ticks()]
-    title = f"{len(shown)} trials over their hyperparameters; {objective} from {low:.3f} to {high:.3f}"
+    title = f"{len(shown)} trials over their hyperparameters; "
+    title += f"{objective} from {shown[0].score:.3f} to {shown[-1].score:.3f}"
     return svg(_WIDTH, _HEIGHT, title, parts, "wide")
 
 

@@ -72,4 +72,4 @@ def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit
         note = f"{point.name}: {objective} {point.score:.4f}, {point.cost:.3g} {unit}"
         note += "; no other is as good, as fast and as small" if point.on_frontier else ""
         marks.append(plot.dot(point.cost, point.score, "best" if point.on_frontier else "faint", note, 5))
-    return plot.draw(f"{objective} against {cost} of {len(points)} networks", marks)
+    return plot.draw(f"{objective} against {cost} of {len(points)} candidates", marks)
