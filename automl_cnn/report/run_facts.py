@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from automl_cnn.artifacts import Files, read_json, read_lines
 from automl_cnn.config import Params
@@ -12,6 +13,9 @@ from automl_cnn.tracking.finished import read_images, table_digest
 from automl_cnn.tracking.lineage import lineage_tags
 
 STAGES = ("ingest", "features", "audit", "split", "search", "train", "quantize", "evaluate", "explain")
+# Places of this machine, and addresses that may hold a password: the page is passed around.
+_HIDDEN = ("data.root", "tracking.uri", "tracking.registry_uri")
+_PATHS = ("data.labels", "audit.decisions", "search.weights_dir")  # only their last part is told
 _PACKAGES = ("automl-cnn", "tensorflow", "keras", "tf-keras", "keras-tuner", "ai-edge-litert", "numpy", "scikit-learn")
 
 
@@ -32,7 +36,7 @@ class RunFacts:
     Attributes:
         stage_seconds: seconds by stage, only those that are known.
         seeds: by section of params.yaml.
-        parameters: all of them, key path and value as text.
+        parameters: key path and value as text; addresses and places of this machine are left out.
         commit: of the project's git checkout; empty outside one.
         data_digest: 32 hex digits over the pixels and labels of every image, as the record in MLflow has it.
         versions: of Python and of the packages that decide results.
@@ -78,10 +82,10 @@ def read_run(params: Params, files: Files) -> RunFacts:
         stage_seconds=tuple(seconds),
         seeds=tuple((name, values["seed"]) for name, values in sections.items() if "seed" in values),
         parameters=tuple(
-            (f"{section}.{key}", _as_text(value))
+            (f"{section}.{key}", _as_text(f"{section}.{key}", value))
             for section, values in sections.items()
             for key, value in values.items()
-            if f"{section}.{key}" not in ("data.root", "tracking.uri")  # places of this machine
+            if f"{section}.{key}" not in _HIDDEN
         ),
         commit=lineage_tags(files.root.parent).get("git.commit", ""),
         data_digest=table_digest(read_images(files)[["image_id", "label", "pixel_sha"]]),
@@ -99,9 +103,11 @@ def _versions() -> list[tuple[str, str]]:
     return known
 
 
-def _as_text(value: object) -> str:
+def _as_text(key: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in value.items())
-    return "–" if value is None else str(value)
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    if value is None:
+        return "–"
+    return Path(str(value)).name if key in _PATHS else str(value)

@@ -17,8 +17,9 @@ from automl_cnn.artifacts import PREDICTIONS, SPLITS, Files, read_json, read_tab
 from automl_cnn.config import Params
 from automl_cnn.errors import ArtifactError
 from automl_cnn.evaluate.failures import FAILURES
+from automl_cnn.report.card import write_card
 from automl_cnn.report.facts import collect_facts
-from automl_cnn.report.page import write_report
+from automl_cnn.report.page import render_page, write_report
 from automl_cnn.report.run_facts import read_run
 from automl_cnn.report.wording import tame
 
@@ -237,6 +238,21 @@ def test_the_path_of_the_data_stays_out_of_the_page(finished: Run) -> None:
     params, files = finished
     assert params.data.root not in (files.report / "report.html").read_text(encoding="utf-8")
     assert "tiles: image classifier" in Page(files.report / "report.html").text
+
+
+def test_addresses_that_may_hold_a_password_stay_out_of_the_page_and_the_card(finished: Run) -> None:
+    params, files = finished
+    told = {
+        "tracking": params.tracking.model_copy(
+            update={"uri": "postgresql://ada:secret@db/mlflow", "registry_uri": "http://ada:secret@mlflow"}
+        ),
+        "search": params.search.model_copy(update={"weights_dir": "/home/ada/weights"}),
+    }
+    facts = collect_facts(params.model_copy(update=told), files)
+    for text in (render_page(facts), write_card(facts)):
+        assert "secret" not in text
+        assert "/home/ada" not in text
+    assert ("search.weights_dir", "weights") in facts.run.parameters
 
 
 def test_the_same_run_gives_the_same_bytes(finished: Run) -> None:
