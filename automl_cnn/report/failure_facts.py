@@ -20,7 +20,7 @@ from automl_cnn.report.wording import percent
 
 NEIGHBOURS = 3
 NEIGHBOUR_PX, HEAT_PX = 64, 40  # a heat map has some 7 by 7 numbers in it; the browser smooths what it enlarges
-_HEAT_RGB, _HEAT_MOST, _HEAT_STEPS = (255, 64, 0), 200, 15
+_HEAT_RGB, _HEAT_MOST, _HEAT_STEPS = (255, 64, 0), 165, 15
 _KINDS = {"mistake": 24, "unsure_hit": 12, "flipped": 24}  # how many are shown
 
 
