@@ -10,7 +10,7 @@ from automl_cnn.config import Params
 from automl_cnn.progress import Progress, silent
 from automl_cnn.report.data_facts import DataFacts, FaultFacts, SplitFacts, read_data, read_faults, read_split
 from automl_cnn.report.failure_facts import FailureFacts, read_failures
-from automl_cnn.report.ladder_facts import RungLine, read_ladder
+from automl_cnn.report.ladder_facts import RungLine, ladder_charts, read_ladder
 from automl_cnn.report.run_facts import RunFacts, UseFacts, read_run, read_use
 from automl_cnn.report.score_facts import ScoreFacts, read_scores
 from automl_cnn.report.search_facts import SearchFacts, read_search
@@ -52,7 +52,8 @@ class Facts:
 
     def charts(self) -> dict[str, str]:
         """Every chart as SVG by name; names are those of the files in figures/."""
-        found = {**self.search.charts, **dict(self.training.charts), "calibration": self.scores.calibration}
+        found = {**self.search.charts, **dict(self.training.charts), **ladder_charts(self.ladder)}
+        found["calibration"] = self.scores.calibration
         if self.curves is not None:
             found |= {"roc": self.curves.roc, "precision_recall": self.curves.precision_recall}
         if self.learning is not None:

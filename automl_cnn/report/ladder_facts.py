@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from automl_cnn.artifacts import Files, read_json
+from automl_cnn.report.charts.search import CostPoint, frontier_chart
 
 RUNG_NAMES = {
     "float32": "float32", "float16": "float16", "ptq_int8": "int8, after training",
@@ -59,8 +60,23 @@ def read_ladder(files: Files) -> tuple[RungLine, ...]:
     return tuple(_line(rung) for rung in read_json(files.quantized / "ladder.json"))
 
 
+def ladder_charts(ladder: Sequence[RungLine]) -> dict[str, str]:
+    """Validation accuracy against latency and against size as SVG, by name; nothing where fewer than two were made."""
+    charts = {}
+    for name, cost, unit in (("ladder_latency", "latency_ms", 1.0), ("ladder_size", "size_bytes", 1e6)):
+        points = [
+            CostPoint(rung.name, getattr(rung, cost) / unit, rung.val_accuracy, "ships" if rung.shipped else "")
+            for rung in ladder
+            if getattr(rung, cost) is not None and rung.val_accuracy is not None
+        ]
+        if len(points) > 1:
+            axis_name = "latency on one core, ms" if cost == "latency_ms" else "size, MB"
+            charts[name] = frontier_chart(points, "validation accuracy", axis_name)
+    return charts
+
+
 def _line(rung: Mapping[str, Any]) -> RungLine:
-    drop = rung.get("val_drop_ci95")
+    drop = rung.get("val_drop_ci95") if rung["rung"] != "float32" else None  # the others are compared with it
     drops = sorted((rung.get("class_drops") or {}).items(), key=lambda item: (-item[1], item[0]))
     measured = (
         "val_accuracy", "val_ece", "val_log_loss", "size_bytes", "latency_ms", "latency_all_ms", "peak_mib",

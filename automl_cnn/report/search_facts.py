@@ -139,8 +139,11 @@ def _read_frontier(files: Files) -> tuple[FrontierLine, ...]:
 def _cost_charts(frontier: tuple[FrontierLine, ...], objective: str, target: TargetParams) -> dict[str, str]:
     if not frontier:
         return {}
-    latency = [CostPoint(line.network, line.latency_ms, line.score, line.on_frontier) for line in frontier]
-    size = [CostPoint(line.network, line.size_mb, line.score, line.on_frontier) for line in frontier]
+    best = "no other is as good, as fast and as small"
+    remarks = [best if line.on_frontier else "" for line in frontier]
+    pairs = list(zip(frontier, remarks, strict=True))
+    latency = [CostPoint(line.network, line.latency_ms, line.score, remark) for line, remark in pairs]
+    size = [CostPoint(line.network, line.size_mb, line.score, remark) for line, remark in pairs]
     return {
         "frontier_latency": frontier_chart(latency, objective, "latency, ms", target.max_latency_ms),
         "frontier_size": frontier_chart(size, objective, "size, MB", target.max_size_mb),

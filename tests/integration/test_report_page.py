@@ -123,7 +123,7 @@ def test_every_picture_and_chart_can_be_read_aloud(page: Page) -> None:
     assert heat
     assert {attributes["alt"] for attributes in heat} == {""}  # it lies over a picture that is read
     assert all(attributes["alt"] for attributes in pictures if attributes not in heat)
-    assert page.tags.count("svg") == 10
+    assert page.tags.count("svg") == 12
     assert page.tags.count("title") > page.tags.count("svg")
 
 

@@ -76,13 +76,15 @@ def test_trials_have_their_line_over_whatever_hyperparameters(trials: list[tuple
 @quickly
 @given(st.lists(st.tuples(st.floats(0.01, 1e4), shares, st.booleans()), min_size=1, max_size=20), st.floats(0.1, 1e3))
 def test_cost_is_drawn_with_and_without_a_limit(networks: list[tuple[float, float, bool]], limit: float) -> None:
-    points = [CostPoint(f"net {i}", cost, score, best) for i, (cost, score, best) in enumerate(networks)]
+    points = [
+        CostPoint(f"net {i}", cost, score, "ships" if best else "") for i, (cost, score, best) in enumerate(networks)
+    ]
     for allowed in (None, limit):
         assert_drawn_inside(frontier_chart(points, "macro F1", "latency, ms", allowed))
 
 
 def test_the_line_of_the_frontier_joins_only_what_no_cheaper_network_beats() -> None:
-    points = [CostPoint("a", 1, 0.5, True), CostPoint("b", 2, 0.4, False), CostPoint("c", 3, 0.9, True)]
+    points = [CostPoint("a", 1, 0.5), CostPoint("b", 2, 0.4), CostPoint("c", 3, 0.9)]
     line = POINTS.findall(frontier_chart(points, "accuracy", "size, MB"))[0].split(" ")
     assert len(line) == 3  # a, the step under c, c
 

@@ -61,6 +61,7 @@ def axis(
     whole: bool = False,
     percents: bool = False,
     log: bool = False,
+    share: bool = False,
 ) -> Axis:
     """An axis that holds all values.
 
@@ -71,6 +72,7 @@ def axis(
         about: how many ticks.
         whole: ticks are whole numbers.
         percents: values are shares and written as percent.
+        share: values are shares, and padding goes neither below 0 nor above 1.
         log: logarithmic; falls back to linear where the values span less than a factor of 3.
     """
     low, high = float(min(values)), float(max(values))
@@ -79,12 +81,14 @@ def axis(
         low, high = low / factor, high * factor
         return Axis(name, low, high, _log_ticks(low, high, about), _short, log=True)
     margin = padding * ((high - low) or abs(high) or 0.1)
-    ticks = _ticks(low - margin, high + margin, about)
+    low, high = low - margin, high + margin
+    if share:
+        low, high = max(low, 0.0), min(high, 1.0)
+    ticks = _ticks(low, high, about)
     if whole:
         ticks = sorted({float(math.ceil(tick)) for tick in ticks})
     as_text: Callable[[float], str] = _percent if percents else _short
-    kept = tuple(tick for tick in ticks if low - margin <= tick <= high + margin)
-    return Axis(name, low - margin, high + margin, kept, as_text)
+    return Axis(name, low, high, tuple(tick for tick in ticks if low <= tick <= high), as_text)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from automl_cnn.report.charts.plot import Plot, axis
 
 @dataclass(frozen=True)
 class CostPoint:
-    """One network: what it is, what it costs, its score in 0…1, whether no other is as good and as cheap."""
+    """One network or file: what it is, what it costs, its score in 0…1, and the remark of one that is marked."""
 
     name: str
     cost: float
     score: float
-    on_frontier: bool
+    remark: str = ""
 
 
 def trials_chart(trials: Sequence[tuple[int, float]], objective: str) -> str:
@@ -31,7 +31,7 @@ def trials_chart(trials: Sequence[tuple[int, float]], objective: str) -> str:
     best_number, best_score = max(trials, key=lambda pair: (pair[1], -pair[0]))
     first, last = trials[0][0], trials[-1][0]
     across = axis("trial", [first, max(last, first + 1)], whole=True, about=6)
-    plot = Plot(across, axis(objective, [score for _, score in trials], padding=0.08))
+    plot = Plot(across, axis(objective, [score for _, score in trials], padding=0.08, share=True))
     steps: list[tuple[float, float]] = []
     best = -math.inf
     for number, score in trials:
@@ -56,9 +56,8 @@ def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit
         limit: what params.yaml allows, drawn as a dashed line.
     """
     costs = [point.cost for point in points] + ([limit] if limit is not None else [])
-    plot = Plot(
-        axis(cost, costs, padding=0.12, about=6), axis(objective, [point.score for point in points], padding=0.15)
-    )
+    scores = axis(objective, [point.score for point in points], padding=0.15, share=True)
+    plot = Plot(axis(cost, costs, padding=0.12, about=6), scores)
     steps: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda one: (one.cost, -one.score)):
         if not steps or point.score > steps[-1][1]:
@@ -70,6 +69,6 @@ def frontier_chart(points: Sequence[CostPoint], objective: str, cost: str, limit
     unit = cost.rpartition(" ")[2]
     for point in points:
         note = f"{point.name}: {objective} {point.score:.4f}, {point.cost:.3g} {unit}"
-        note += "; no other is as good, as fast and as small" if point.on_frontier else ""
-        marks.append(plot.dot(point.cost, point.score, "best" if point.on_frontier else "faint", note, 5))
+        note += f"; {point.remark}" if point.remark else ""
+        marks.append(plot.dot(point.cost, point.score, "best" if point.remark else "faint", note, 5))
     return plot.draw(f"{objective} against {cost} of {len(points)} candidates", marks)
