@@ -2,6 +2,7 @@
 #   make demo                  the whole pipeline on 2,624 solar-cell images (params.yaml says what and how)
 #   make demo PRESET=balanced  more backbones, a larger input, more time
 #   make test                  unit, integration and end-to-end tests
+#   make test-all              these for every network and server that is supported
 #   make lint                  ruff, mypy, import contracts, stripped notebooks
 #   make ui                    MLflow's page on 127.0.0.1:5000
 
@@ -13,17 +14,19 @@ comma := ,
 install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '$(1)' && \
   { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
 
-.PHONY: demo test browser postgresql lint ui clean
+.PHONY: demo test test-all browser postgresql lint ui clean
 
 demo: .venv/demo.stamp
 	$(BIN)/automl-cnn sample elpv data/elpv
 	$(if $(PRESET),$(BIN)/automl-cnn set search.preset=$(PRESET))
 	$(BIN)/automl-cnn run
 
-test: .venv/dev.stamp .venv/mediapipe.stamp browser postgresql
-	$(BIN)/python -m pytest -n auto tests/unit
-	$(BIN)/python -m pytest -n auto tests/integration
-	$(BIN)/python -m pytest -n auto --dist loadfile tests/e2e
+# test leaves out what only repeats a kind of case with another network or server; test-all has everything.
+test: KINDS = -m "not exhaustive"
+test test-all: .venv/dev.stamp .venv/mediapipe.stamp browser postgresql
+	$(BIN)/python -m pytest -n auto $(KINDS) tests/unit
+	$(BIN)/python -m pytest -n auto $(KINDS) --dist loadfile tests/integration
+	$(BIN)/python -m pytest -n auto $(KINDS) --dist loadfile tests/e2e
 
 # The review page is tested in a real browser. On Debian as root it is installed; elsewhere those tests say what they lack.
 browser:

@@ -37,7 +37,7 @@ def test_features_and_logits_are_those_of_keras_applications(name: str, size_px:
         assert max(found.features, found.logits) <= TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["VGG16", "Xception"])
+@pytest.mark.parametrize("name", [pytest.param("VGG16", marks=pytest.mark.exhaustive), "Xception"])
 def test_an_adapted_network_takes_raw_rgb_and_gives_the_same(name: str) -> None:
     backbone = backbone_of(name)
     expected = reference(backbone, 96, seed=1)
