@@ -99,7 +99,15 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("part", ["trials", "storing data and files", "storing the model", "registering"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "trials",
+        pytest.param("storing data and files", marks=pytest.mark.exhaustive),
+        pytest.param("storing the model", marks=pytest.mark.exhaustive),
+        "registering",
+    ],
+)
 def test_a_server_killed_in_the_middle_is_started_again_and_the_record_is_whole_and_single(
     finished: Project, server: MlflowServer, part: str
 ) -> None:

@@ -28,7 +28,11 @@ SIZE_PX = 33  # odd, so that both paddings of MobileNet V1 are there
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param("mobilenet-0.25", marks=pytest.mark.exhaustive), "mobilenetv3-small-0.75", "efficientnetv2-b0"],
+    [
+        pytest.param("mobilenet-0.25", marks=pytest.mark.exhaustive),
+        "mobilenetv3-small-0.75",
+        pytest.param("efficientnetv2-b0", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_network_becomes_an_int8_file_that_computes_as_simulated(name: str, tmp_path: Path) -> None:
     assert BACKBONES[name].quantizes
