@@ -1,10 +1,11 @@
-"""`mlflow models serve` of the registered model answers as `automl-cnn serve` does, to several clients at once too."""
+"""The registered model: `mlflow models serve` and `automl-cnn serve` answer alike, and the log can be watched."""
 
 from __future__ import annotations
 
 import base64
 import concurrent.futures
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 from colour_run import write_colour_run
-from serving import running
+from serving import COMMAND, running
 
 from automl_cnn.artifacts import Files
 from automl_cnn.config import load_params
@@ -65,17 +66,25 @@ def mlflow_url(registered: tuple[Files, str]) -> Iterator[str]:
         process.wait()
 
 
-def test_both_servers_give_the_same_probabilities_also_to_clients_at_once(
-    registered: tuple[Files, str], mlflow_url: str
+def test_the_registered_model_is_served_alike_by_both_and_what_it_answered_can_be_watched(
+    registered: tuple[Files, str], mlflow_url: str, tmp_path: Path
 ) -> None:
-    files, _ = registered
-    images = [path.read_bytes() for path in sorted((files.root.parent / "data").rglob("*.png"))[::4]] * 3
-    with running(files.quantized / "model.tflite") as server, concurrent.futures.ThreadPoolExecutor(8) as clients:
+    project = registered[0].root.parent
+    [model] = project.glob("mlartifacts/models/*/artifacts/**/model.tflite")  # from the record, not from the run
+    images = [path.read_bytes() for path in sorted((project / "data").rglob("*.png"))[::4]] * 3
+    with running(model, "--log", str(tmp_path)) as server, concurrent.futures.ThreadPoolExecutor(8) as clients:
         ours = list(clients.map(lambda image: server.post("/predict", image, "image/png").json, images))
         theirs = list(clients.map(lambda image: ask_mlflow(mlflow_url, image), images))
+        assert server.stop() == 0
     for one, other in zip(ours, theirs, strict=True):
         assert other["label"] == one["label"]
         assert json.loads(other["probabilities"]) == pytest.approx(one["probabilities"], abs=1e-6)
+        assert other["ood_score"] == pytest.approx(one["ood_score"], abs=1e-6)
+        assert (other["abstain"], other["out_of_distribution"]) == (one["abstain"], one["out_of_distribution"])
+    command = [*COMMAND, "monitor", str(tmp_path), "--model", str(model), "--json"]
+    watched = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert watched["images"] == len(images)
+    assert watched["model_sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def ask_mlflow(url: str, image: bytes) -> dict[str, Any]:
