@@ -20,13 +20,13 @@ TRAIN_WORK = 1.2
 QUANTIZE_WORK = 3.6
 EVALUATE_S = 7.0  # of them 4 for the learning curve, slices, curves and failures
 # One image against one image through LiteRT in batches on all cores.
-SINGLE_IMAGES = 1.3  # one at a time, as files are measured
-CALIBRATION = 30.0  # two converters and Keras look at every layer's output
-QAT = 12.0  # a training image of quantization-aware training, from block 4 up
-REFERENCE = 1.5  # probabilities, features and looks for reference.npz
+SINGLE_IMAGES = 1.1  # one at a time, as files are measured
+CALIBRATION = 25.0  # two converters and Keras look at every layer's output
+QAT = 10.5  # a training image of quantization-aware training, from block 4 up
+REFERENCE = 1.3  # probabilities, features and looks for reference.npz
 TUNING = {8: 1.2, 7: 1.4, 6: 1.7, 5: 2.3, 4: 2.9, 3: 3.3, 2: 3.6, 1: 4.0}  # of fine-tuning, by the lowest block
 FILES_MEASURED = 7  # five rungs, up to three checkpoints
-LATENCY_RUNS = 400  # of single images, all files together
+LATENCY_RUNS = 220  # of single images, both files together
 TUNING_WORK = 1.5  # fixed work of a fine-tuning, as TRAIN_WORK
 WORST_CORRECTION = 4.0
 
@@ -118,7 +118,8 @@ def reserve(pace: Pace, work: Work, corrections: Mapping[str, float] | None = No
         train_s=factor["train"] * (1 + TRAIN_WORK) * pace.import_s,
         quantize_s=factor["quantize"] * ((1 + QUANTIZE_WORK) * pace.import_s + images * pace.image_s),
         step_s=factor["quantize"] * work.batch_size * (QAT + SINGLE_IMAGES) * pace.image_s,
-        evaluate_s=factor["evaluate"] * (EVALUATE_S + (2 * work.test + LATENCY_RUNS) * pace.latency_s),
+        evaluate_s=factor["evaluate"]
+        * (EVALUATE_S + 2 * work.test * SINGLE_IMAGES * pace.image_s + LATENCY_RUNS * pace.latency_s),
     )
 
 
