@@ -10,6 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from automl_cnn.errors import TrackingError
@@ -25,6 +26,7 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _SHOWN = 300  # characters of MLflow's message
+_SQLITE = "sqlite:///"
 
 
 @contextlib.contextmanager
@@ -44,7 +46,6 @@ def connected(places: Places, action: str) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     loud = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3")}
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     # mlflow.set_tracking_uri writes into the environment, where it would pass for the user's own choice afterwards
     environment = {name: os.environ.get(name) for name in (*_NO_RETRIES, TRACKING, REGISTRY)}
     os.environ.update(_NO_RETRIES)
@@ -55,8 +56,8 @@ def connected(places: Places, action: str) -> Iterator[Any]:
             warnings.simplefilter("ignore")  # about MLflow's own internals; none is for the analyst
             for uri in {places.tracking, places.registry}:
                 _try_database(uri)
-            mlflow.set_tracking_uri(places.tracking)
-            mlflow.set_registry_uri(places.registry)
+            mlflow.set_tracking_uri(_absolute(places.tracking))
+            mlflow.set_registry_uri(_absolute(places.registry))
             yield mlflow
     except (mlflow.MlflowException, RequestException, SQLAlchemyError) as error:
         raise TrackingError(
@@ -66,8 +67,8 @@ def connected(places: Places, action: str) -> Iterator[Any]:
             action=action,
         ) from error
     finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(None)  # from here on what the environment says counts again
+        mlflow.set_registry_uri(None)
         for name, had in environment.items():
             if had is None:
                 os.environ.pop(name, None)
@@ -75,6 +76,12 @@ def connected(places: Places, action: str) -> Iterator[Any]:
                 os.environ[name] = had
         for name, level in loud.items():
             logging.getLogger(name).setLevel(level)
+
+
+def _absolute(uri: str) -> str:
+    """A SQLite file by its whole path: MLflow keeps a connection by its URI, wherever the process has gone since."""
+    scheme, file = uri[: len(_SQLITE)], uri[len(_SQLITE) :]
+    return f"{_SQLITE}{Path(file).absolute()}" if scheme == _SQLITE and file else uri
 
 
 def _try_database(uri: str) -> None:

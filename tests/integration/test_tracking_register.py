@@ -217,6 +217,13 @@ def test_other_results_become_the_challenger(recorded: Recorded) -> None:
     assert record_run(recorded.params, recorded.files).version == "1"  # `dvc checkout` of an earlier run
 
 
+def test_afterwards_mlflow_follows_the_environment_again(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == "http://127.0.0.1:9"
+
+
 def test_a_copied_project_does_not_write_into_the_original(recorded: Recorded, tmp_path: Path) -> None:
     path = recorded.files.evaluation / "metrics.json"
     before = read_json(path)
