@@ -91,7 +91,7 @@ def test_holm_lies_between_each_p_and_bonferroni(p_values: NDArray[np.float64]) 
     adjusted = holm(p_values)
     assert (adjusted >= p_values - 1e-12).all()
     assert (adjusted <= np.minimum(p_values * len(p_values), 1) + 1e-12).all()
-    assert (np.argsort(p_values, kind="stable") == np.argsort(adjusted + 1e-9 * p_values, kind="stable")).all()
+    assert (np.diff(adjusted[np.argsort(p_values, kind="stable")]) >= -1e-12).all()  # the order stays
 
 
 def test_images_without_groups_have_no_design_effect_and_copies_count_once() -> None:
