@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.errors import ModelFileError
+from automl_cnn.progress import Progress, silent
 from automl_cnn.quiet import native_messages_dropped
 
+READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
 MOST_COPIES = 4  # each has its own copy of the weights
 
 
@@ -146,6 +148,31 @@ class LiteCopies:
         with ThreadPoolExecutor(len(self._models)) as pool:
             list(pool.map(run, range(len(self._models))))
         return answers
+
+    def run_rows(
+        self,
+        read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
+        rows: NDArray[np.int64],
+        label: str,
+        progress: Progress = silent,
+    ) -> list[NDArray[np.float32]]:
+        """Run images that are read when their turn comes.
+
+        Args:
+            read: rows → uint8 RGB [k, H, W, 3].
+            rows: int64 [n].
+            label: for the progress report.
+            progress: told after every READ_AT_ONCE images.
+        Returns:
+            All outputs in their order, float32 [n, …].
+        """
+        found = [np.empty((len(rows), *shape[1:]), np.float32) for shape in self.output_shapes]
+        for start in range(0, len(rows), READ_AT_ONCE):
+            part = rows[start : start + READ_AT_ONCE]
+            for whole, given in zip(found, self.run_each_outputs(read(part)), strict=True):
+                whole[start : start + len(part)] = given
+            progress(label, start + len(part), len(rows))
+        return found
 
 
 def load_runtime() -> None:

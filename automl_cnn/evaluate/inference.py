@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from automl_cnn.errors import ModelFileError
 from automl_cnn.litert import LiteCopies, LiteModel
 from automl_cnn.progress import Progress, silent
 from automl_cnn.tflite_features import with_features
-
-READ_AT_ONCE = 64  # images; 64 of 224 px are 10 MB
 
 
 def predict_rows(
@@ -36,7 +33,7 @@ def predict_rows(
         rows: int64 [n], rows of the store.
         input_size_px: S.
         n_classes: columns that are expected.
-        progress: told after every READ_AT_ONCE images.
+        progress: told after every block of images.
     Returns:
         Probabilities as the file gives them, float32 [n, classes].
     Raises:
@@ -45,7 +42,7 @@ def predict_rows(
     interpreter = LiteCopies(model, threads=available_cpus())
     _check_shapes(model, interpreter, input_size_px, n_classes)
     read = partial(load_images, store, input_size_px=input_size_px)
-    return run_rows(interpreter, read, rows, f"test images through {model.name}", progress)
+    return interpreter.run_rows(read, rows, f"test images through {model.name}", progress)[0]
 
 
 def examine_rows(
@@ -61,46 +58,8 @@ def examine_rows(
     interpreter = LiteCopies(with_features(model.read_bytes()), threads=available_cpus(), outputs=2)
     _check_shapes(model, interpreter, input_size_px, n_classes)
     read = partial(load_images, store, input_size_px=input_size_px)
-    given, features = _run(interpreter, read, rows, f"test images through {model.name}", progress)
+    given, features = interpreter.run_rows(read, rows, f"test images through {model.name}", progress)
     return given, features.reshape(len(rows), -1)
-
-
-def run_rows(
-    model: LiteCopies,
-    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
-    rows: NDArray[np.int64],
-    label: str,
-    progress: Progress = silent,
-) -> NDArray[np.float32]:
-    """Run images that are read when their turn comes, one at a time on all cores.
-
-    Args:
-        model: one image in.
-        read: rows → uint8 RGB [k, H, W, 3].
-        rows: int64 [n].
-        label: for the progress report.
-        progress: told after every READ_AT_ONCE images.
-    Returns:
-        Probabilities as the file gives them, float32 [n, classes].
-    """
-    return _run(model, read, rows, label, progress)[0]
-
-
-def _run(
-    model: LiteCopies,
-    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]],
-    rows: NDArray[np.int64],
-    label: str,
-    progress: Progress,
-) -> list[NDArray[np.float32]]:
-    """All outputs of `run_rows`, float32 [n, …] each."""
-    outputs = [np.empty((len(rows), *shape[1:]), np.float32) for shape in model.output_shapes]
-    for start in range(0, len(rows), READ_AT_ONCE):
-        part = rows[start : start + READ_AT_ONCE]
-        for output, given in zip(outputs, model.run_each_outputs(read(part)), strict=True):
-            output[start : start + len(part)] = given
-        progress(label, start + len(part), len(rows))
-    return outputs
 
 
 def _check_shapes(model: Path, interpreter: LiteCopies, input_size_px: int, n_classes: int) -> None:

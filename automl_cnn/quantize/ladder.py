@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.decode_pool import available_cpus
-from automl_cnn.evaluate.inference import run_rows
 from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses, score_probabilities
 from automl_cnn.evaluate.peak_memory import peak_memory_mib
@@ -91,4 +90,4 @@ def run_all(
 ) -> NDArray[np.float32]:
     """Probabilities that a .tflite file gives many images, on all cores: float32 [len(rows), classes]."""
     model = LiteCopies(source, available_cpus())
-    return run_rows(model, images.__getitem__, np.asarray(rows, np.int64), label, progress)
+    return model.run_rows(images.__getitem__, np.asarray(rows, np.int64), label, progress)[0]
