@@ -93,7 +93,7 @@ class Project:
 
 
 def prepared(name: str, data: Path, work: Path) -> Project | None:
-    """The project of a set after ingest, and after audit and split where the project splits; None where it is absent.
+    """The project of a set after the audit, and after the split where the project splits; None where it is absent.
 
     Args:
         name: of SETS.
@@ -102,7 +102,7 @@ def prepared(name: str, data: Path, work: Path) -> Project | None:
     """
     wanted = SETS[name]
     project = Project(work / name / "base")
-    last = project.files.split / "splits.parquet" if wanted.sides is None else project.files.manifest
+    last = project.files.audit / "labels.parquet" if wanted.sides else project.files.split / "splits.parquet"
     if last.exists():
         return project
     root, listed = data / wanted.images / "images", data / wanted.images / "metadata.csv"
@@ -114,7 +114,8 @@ def prepared(name: str, data: Path, work: Path) -> Project | None:
         return None
     _new_project(project.folder)
     project.set(data__root=root.resolve(), data__labels=listed.resolve(), data__group_column=wanted.group_column)
-    for stage in ["ingest"] if wanted.sides else ["ingest", "features", "audit", "split"]:
+    # evaluate reads what the audit says and sees, also where the sides are given
+    for stage in ["ingest", "features", "audit", *([] if wanted.sides else ["split"])]:
         project.stage(stage)
     return project
 
@@ -132,7 +133,7 @@ def seeded(name: str, seed: int, base: Project, work: Path) -> Project:
     (half_made / "artifacts").mkdir()
     (base.folder / ".automl-cnn").mkdir(exist_ok=True)
     (half_made / ".automl-cnn").symlink_to(base.folder / ".automl-cnn")
-    for path in (base.files.manifest, base.files.images):
+    for path in (base.files.manifest, base.files.images, base.files.audit, base.files.embeddings):
         (half_made / "artifacts" / path.name).symlink_to(path)
     if wanted.sides is None:
         copytree(base.files.split, made.files.split)
