@@ -16,7 +16,7 @@ from typing import ClassVar
 import pytest
 from colour_export import export_of_colours
 from colour_model import LABELS
-from conftest import REPOSITORY
+from conftest import CHROMIUM, REPOSITORY
 
 pytestmark = pytest.mark.slow
 PACKAGES = {
@@ -25,7 +25,6 @@ PACKAGES = {
     "wasm-utils": "@litertjs/wasm-utils@2.5.3",
 }
 PAGE = Path(__file__).with_name("browser") / "index.html"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Served(http.server.SimpleHTTPRequestHandler):

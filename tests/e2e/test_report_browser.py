@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from conftest import needs_chromium
+from playwright.sync_api import Browser, BrowserContext, Page
 from report_run import write_report_run
 
 from automl_cnn.artifacts import Files, read_json
 from automl_cnn.report.page import write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = ["=1+1", "<script>document.title='run'</script>", '@SUM(A1), "b"', "\u202egnp.exe", "-2+3|cmd", "שלום"]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: apt-get install chromium (or Google Chrome), then make test"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from colour_run import write_colour_run
 from PIL import Image
@@ -325,7 +326,9 @@ def test_the_workers_end_with_a_server_that_is_killed(model: Path) -> None:
         workers = server.workers()
         server.process.kill()
         server.process.wait()
-        wait_for(lambda: not any(worker.is_running() for worker in workers))
+        _, left = psutil.wait_procs(workers, timeout=20)
+    assert workers
+    assert not left
 
 
 def test_a_new_model_in_the_same_place_changes_nothing_until_the_next_start(tmp_path: Path) -> None:
