@@ -25,6 +25,7 @@ from accuracy_sets import SETS, prepared, seeded
 from harness import Result, Target, parser
 
 from automl_cnn.artifacts import read_json
+from automl_cnn.params_file import assign
 from automl_cnn.train.candidate import Candidate
 
 WORK = Path(__file__).resolve().parents[1] / ".automl-cnn" / "benchmarks" / "accuracy"
@@ -39,7 +40,10 @@ def main() -> None:
     line.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5], metavar="seed", help="1 or more")
     line.add_argument("--preset", choices=("quick", "balanced", "best"), default="best")
     line.add_argument("--minutes", type=float, default=None, help="search.budget_minutes; the preset's where left out")
-    line.add_argument("--work", type=Path, default=WORK, help="what is kept between runs")
+    line.add_argument(
+        "--params", nargs="+", default=[], metavar="key=value", help="of params.yaml, as `automl-cnn set`"
+    )
+    line.add_argument("--work", type=Path, default=WORK, help="what is kept between runs; another for other params")
     line.add_argument("--fresh", action="store_true", help="run again what is finished")
     asked = line.parse_args()
     asked.work = asked.work.resolve() / f"{asked.preset}-{asked.minutes or 'preset'}"
@@ -70,6 +74,7 @@ def _run(name: str, seed: int, asked: Namespace) -> dict[str, Any] | None:
         search__preset=asked.preset, search__budget_minutes=asked.minutes, search__objective=SETS[name].objective,
         search__seed=seed, train__seed=seed, quantize__seed=seed,
     )  # fmt: skip
+    assign(project.folder / "params.yaml", [tuple(text.split("=", 1)) for text in asked.params])
     started = time.perf_counter()
     for stage in STAGES:
         project.stage(stage)
@@ -101,7 +106,8 @@ def _print(entry: dict[str, Any]) -> None:
 
 
 def _report(asked: Namespace, entries: list[dict[str, Any]]) -> Result:
-    result = Result("accuracy", {"seeds": asked.seeds, "preset": asked.preset, "minutes": asked.minutes})
+    result = Result("accuracy", {"seeds": asked.seeds, "preset": asked.preset, "minutes": asked.minutes,
+                                 "params": asked.params})  # fmt: skip
     rows = []
     for name in asked.sets:
         of_set = [entry for entry in entries if entry["set"] == name]
