@@ -100,6 +100,7 @@ def _save(mlflow: Any, model: Any, run_id: str, files: Files, folder: Path) -> N
             artifacts={"quantized": str(served)},
             code_paths=[str(bundle_serving_code(Path(temporary)))],
             signature=_signature(),
+            model_config={"paths": False},  # MLflow lets whoever loads the model change what stands here, and no more
             input_example=_example(golden.images[0]),
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
             mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),

@@ -65,6 +65,16 @@ def loaded(recorded: Recorded) -> Iterator[Any]:
     mlflow.set_tracking_uri(None)
 
 
+@pytest.fixture
+def loaded_for_paths(recorded: Recorded) -> Iterator[Any]:
+    """The same, by someone who lets it read files of this machine."""
+    import mlflow
+
+    mlflow.set_tracking_uri(recorded.params.tracking.uri)
+    yield mlflow.pyfunc.load_model("models:/automl-cnn@challenger", model_config={"paths": True})
+    mlflow.set_tracking_uri(None)
+
+
 def test_the_first_model_is_challenger_and_nobody_is_champion(recorded: Recorded) -> None:
     assert recorded.first.aliases == ("challenger",)
     assert "`automl-cnn promote` makes it one" in recorded.first.sentence()
@@ -151,23 +161,56 @@ def test_one_logged_model_holds_all_that_answering_takes_and_its_scores(recorded
     ]  # fmt: skip
 
 
-def test_the_registered_model_answers_as_predict_does_from_bytes_base64_and_paths(
-    recorded: Recorded, loaded: Any
+def test_the_registered_model_answers_as_predict_does_from_bytes_base64_and_where_it_is_allowed_paths(
+    recorded: Recorded, loaded: Any, loaded_for_paths: Any
 ) -> None:
     paths = sorted((recorded.project / "data").glob("*/00.png"))
     expected = Predictor(recorded.files.quantized / "model.tflite").predict(paths)
     given = [
-        [path.read_bytes() for path in paths],
-        [base64.b64encode(path.read_bytes()).decode() for path in paths],
-        [str(path) for path in paths],
+        (loaded, [path.read_bytes() for path in paths]),
+        (loaded, [base64.b64encode(path.read_bytes()).decode() for path in paths]),
+        (loaded_for_paths, [str(path) for path in paths]),
     ]
-    answers = [loaded.predict(pd.DataFrame({"image": images})) for images in given]
+    answers = [model.predict(pd.DataFrame({"image": images})) for model, images in given]
     assert answers[0]["label"].tolist() == [one.label for one in expected] == ["blue", "green", "red"]
     assert [json.loads(row) for row in answers[0]["probabilities"]] == [one.probabilities for one in expected]
     for column in ("probability", "abstain", "ood_score", "out_of_distribution"):
         assert answers[0][column].tolist() == [getattr(one, column) for one in expected]
     pd.testing.assert_frame_equal(answers[0], answers[1])
     pd.testing.assert_frame_equal(answers[0], answers[2])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "split", "records", "bare"])
+def test_no_request_over_http_has_a_file_of_the_server_read(recorded: Recorded, loaded: Any, form: str) -> None:
+    from mlflow.pyfunc.scoring_server import invocations
+
+    table = pd.DataFrame({"image": [str(recorded.project / "data" / "green" / "03.png")]})
+    asked = {"params": {"paths": True}}
+    body, kind = {
+        "csv": (table.to_csv(index=False).encode(), "text/csv"),
+        "parquet": (table.to_parquet(), "application/vnd.apache.parquet"),
+        "split": (json.dumps({"dataframe_split": table.to_dict("split"), **asked}), "application/json"),
+        "records": (json.dumps({"dataframe_records": table.to_dict("records"), **asked}), "application/json"),
+        "bare": (json.dumps({"input": "", "image": table["image"][0], "paths": True}), "application/json"),
+    }[form]
+    try:
+        answer = invocations(body, kind, loaded, loaded.metadata.get_input_schema())
+    except Exception as error:  # noqa: BLE001 - MLflow refuses each form in a way of its own
+        assert "green" not in str(error).replace(table["image"][0], "")
+    else:
+        assert (answer.status, "green" in answer.response) == (400, False)
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end(
+    recorded: Recorded, loaded_for_paths: Any, tmp_path: Path
+) -> None:
+    import mlflow
+
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(300 * 2**20)
+    with pytest.raises(mlflow.MlflowException, match=r"image\[0\]: expected a file of at most 268,435,456 bytes"):
+        loaded_for_paths.predict(pd.DataFrame({"image": [str(path)]}))
 
 
 def test_its_signature_and_its_example_say_what_goes_in_and_out(loaded: Any) -> None:
