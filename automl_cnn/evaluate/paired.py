@@ -22,6 +22,7 @@ from automl_cnn.evaluate.intervals import (
 from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+IN_WORDS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 POWER = 0.80
 _ONE_BIN = 1  # the calibration error is not compared
 _SAME = 1e-9  # two statistics that differ by less are equal: sums of floats in another order
@@ -71,25 +72,31 @@ class Comparison:
     detectable: float
     images_needed: int | None
 
-    def sentence(self, first: str = "the first", second: str = "the second") -> str:
+    def verdict_on(self, metric: str) -> Verdict:
+        """As `verdict`, on one of `IN_WORDS`."""
+        return _verdict(self.differences[metric], self.confidence)
+
+    def sentence(self, first: str = "the first", second: str = "the second", metric: str = "accuracy") -> str:
         """All of it in a line or two, for a person who decides.
 
         Args:
             first, second: what the models are called.
+            metric: one of `IN_WORDS`; what the test set can show is said of accuracy all the same.
         """
-        found = self.differences["accuracy"]
+        found, verdict = self.differences[metric], self.verdict_on(metric)
         in_groups = f" in {self.groups:,} groups" if self.groups != self.n else ""
         images = f"{self.n:,} images{in_groups}"
         if not len(self.changed):
             return f"{_capital(second)} gives every one of {images} the same class as {first}: nothing to tell apart."
         figures = (
-            f"{100 * found.value:+.1f} points of accuracy ({100 * self.confidence:g} % interval "
+            f"{100 * found.value:+.1f} points of {IN_WORDS[metric]} ({100 * self.confidence:g} % interval "
             f"{100 * found.low:+.1f} to {100 * found.high:+.1f}, p {found.p_value:.3f}) on {images}"
         )
-        if self.verdict != "too_small_to_tell":
-            return f"{_capital(second)} is {self.verdict} than {first}: {figures}."
-        shows = f"It would show one of about {100 * self.detectable:.1f} points (80 % power)"
-        if self.images_needed is not None:
+        if verdict != "too_small_to_tell":
+            return f"{_capital(second)} is {verdict} than {first}: {figures}."
+        of_which = "" if metric == "accuracy" else " of accuracy"
+        shows = f"It would show one of about {100 * self.detectable:.1f} points{of_which} (80 % power)"
+        if self.images_needed is not None and metric == "accuracy":
             shows += f"; this one takes about {_round_up(self.images_needed):,} images"
         return f"The test set is too small to tell {second} from {first}: {figures}. {shows}."
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from automl_cnn.config import Params
+from automl_cnn.config import EvaluateParams, Params
 from automl_cnn.errors import PromotionError
+from automl_cnn.evaluate.paired import IN_WORDS
 from automl_cnn.progress import Progress, silent
 from automl_cnn.tracking.connection import connected
 from automl_cnn.tracking.pairs import ENOUGH, compare_pairs, pair_images
 from automl_cnn.tracking.places import find_places
+from automl_cnn.tracking.snapshot import Snapshot
 from automl_cnn.tracking.sources import find_named, read_version
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 _ACTION = 'Keep the champion, label more test images, or give a reason: --force --reason "…".'
 _REPEAT = "See to MLflow, then repeat the command."
 _TAG_CHARS = 4000
+_GUARDS = ("balanced_accuracy", "macro_f1")  # a mean over classes: each counts alike, however rare
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def promote(
 ) -> Promotion:
     """Point alias champion at a version and record on it why.
 
-    Every comparison looks at the test split once more: of many challengers one is better by luck alone.
+    A version follows a champion if `require_better` lets it pass, or if a person gives a reason. Every comparison looks at the test split once more: of many challengers one is better by luck alone.
 
     Args:
         params: where MLflow is; evaluate.bootstrap, .confidence and .seed of the test.
@@ -79,31 +82,49 @@ def promote(
             because = "There was no champion to compare it with."
         else:
             progress("comparing", 0, 1)
-            because = _shown_better(client, params, candidate, client.get_model_version(name, str(holder)))
+            champion = client.get_model_version(name, str(holder))
+            runs = [read_version(client, f"version {one.version}", one) for one in (champion, candidate)]
+            because = require_better(runs[0], runs[1], params.evaluate, f"{name} version {made}")
         promotion = Promotion(name, made, None if holder is None else str(holder), because, reason is not None)
         _record(client, promotion)
     progress("in MLflow", 1, 1)
     return promotion
 
 
-def _shown_better(client: Any, params: Params, candidate: Any, champion: Any) -> str:
-    """The sentence of a test that the candidate passes."""
-    names = f"version {champion.version}", f"version {candidate.version}"
-    first, second = (read_version(client, title, one) for title, one in zip(names, (champion, candidate), strict=True))
+def require_better(first: Snapshot, second: Snapshot, params: EvaluateParams, name: str) -> str:
+    """The sentences of a test that the second run's model passes.
+
+    It passes where it is shown to be better in what its search was after (search.objective as it was recorded;
+    accuracy where none was), and is not shown to be worse in balanced accuracy or macro F1: a model may win accuracy by
+    giving up a rare class.
+
+    Args:
+        first: of the champion.
+        second: of the model that would follow it; the names of both stand in the sentences.
+        params: resamples, confidence and seed of the test.
+        name: of the second model, for the error.
+    Raises:
+        PromotionError: it does not pass, or too few test images are in both runs.
+    """
     pairs = pair_images(first, second)
-    found = compare_pairs(pairs, params.evaluate)
+    found = compare_pairs(pairs, params)
     if found is None:
         raise PromotionError(
-            f"{candidate.name} version {candidate.version}",
-            expected=f"at least {ENOUGH} test images that it shares with the champion, {names[0]}",
+            name,
+            expected=f"at least {ENOUGH} test images that it shares with the champion, {first.name}",
             received=f"{len(pairs.table)}; {pairs.only_first:,} are only in the champion's test split",
             action=_ACTION,
         )
-    sentence = " ".join([found.sentence(*names), *pairs.notes()])
-    if found.verdict != "better":
+    objective = second.params.get("search.objective", "")
+    decisive = objective if objective in IN_WORDS else "accuracy"
+    worse = [guard for guard in _GUARDS if guard != decisive and found.verdict_on(guard) == "worse"]
+    sentence = " ".join(
+        [*(found.sentence(first.name, second.name, metric) for metric in (decisive, *worse)), *pairs.notes()]
+    )
+    if found.verdict_on(decisive) != "better" or worse:
         raise PromotionError(
-            f"{candidate.name} version {candidate.version}",
-            expected=f"a model shown to be better than the champion, {names[0]}",
+            name,
+            expected=f"a model shown to be better than the champion, {first.name}{' and worse in nothing' * bool(worse)}",
             received=sentence.rstrip("."),
             action=_ACTION,
         )
