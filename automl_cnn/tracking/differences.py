@@ -12,6 +12,7 @@ from automl_cnn.config import EvaluateParams
 from automl_cnn.evaluate.paired import Comparison
 from automl_cnn.tracking.finished import is_number
 from automl_cnn.tracking.pairs import compare_pairs, pair_images
+from automl_cnn.tracking.same_pictures import match_pictures
 from automl_cnn.tracking.snapshot import Snapshot
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -153,11 +154,15 @@ def _unequal(first: Mapping[str, Any], second: Mapping[str, Any], absent: Any) -
 
 
 def _images_changed(first: pd.DataFrame, second: pd.DataFrame) -> ImagesChanged:
-    """Pictures are the same where their pixels are; of several copies the paths decide."""
-    tables = [_keyed(first), _keyed(second)]
-    both = tables[0].merge(tables[1], left_index=True, right_index=True, suffixes=("_first", "_second"))
-    both = both.sort_values("path_second")
-    gone = [table.loc[table.index.difference(both.index), "path"].sort_values() for table in tables]
+    """What `match_pictures` does not find in both came or went; the rest may have changed."""
+    rows = match_pictures(first, second)
+    parts = [
+        table.iloc[found][["path", "label", "split"]].reset_index(drop=True).add_suffix(suffix)
+        for table, found, suffix in zip((first, second), rows, ("_first", "_second"), strict=True)
+    ]
+    both = pd.concat(parts, axis=1).sort_values("path_second")
+    paths = [table["path"].reset_index(drop=True) for table in (first, second)]
+    gone = [path.drop(found).sort_values() for path, found in zip(paths, rows, strict=True)]
 
     def unequal(column: str) -> tuple[tuple[str, str, str], ...]:
         rows = both[both[f"{column}_first"] != both[f"{column}_second"]]
@@ -171,13 +176,6 @@ def _images_changed(first: pd.DataFrame, second: pd.DataFrame) -> ImagesChanged:
         relabelled=unequal("label"),
         moved=unequal("split"),
     )
-
-
-def _keyed(images: pd.DataFrame) -> pd.DataFrame:
-    """Path, label and split under the picture's digest and a number that tells its copies apart."""
-    table = images.sort_values("path")
-    copies = table.groupby("pixel_sha").cumcount().astype(str)
-    return table.set_index(table["pixel_sha"].astype(str) + "/" + copies)[["path", "label", "split"]]
 
 
 def _decisions(run: Snapshot) -> dict[tuple[str, ...], str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from automl_cnn.config import EvaluateParams
 from automl_cnn.evaluate.paired import Comparison, compare_paired
+from automl_cnn.tracking.same_pictures import match_pictures
 from automl_cnn.tracking.snapshot import Snapshot
 
 ENOUGH = 30  # images: with fewer not even ten right against none wrong would say much
@@ -54,12 +55,17 @@ class Pairs:
 
 
 def pair_images(first: Snapshot, second: Snapshot) -> Pairs:
-    """Find the test images of both by their pixels, wherever their files lie now.
+    """Find the test images of both by `match_pictures`: by their pixels, wherever their files lie now.
 
     A class that one of the models does not know has probability 0 there.
     """
-    columns = [_with_key(run.predictions) for run in (first, second)]
-    both = columns[0].merge(columns[1], on="key", suffixes=("_first", "_second"), how="inner")
+    rows = match_pictures(first.predictions, second.predictions)
+    columns = ["path", "label", "group", "predicted"]
+    parts = [
+        run.predictions.iloc[found][columns].reset_index(drop=True).add_suffix(suffix)
+        for run, found, suffix in zip((first, second), rows, ("_first", "_second"), strict=True)
+    ]
+    both = pd.concat(parts, axis=1)
     names = [tuple(c[2:] for c in run.predictions.columns if c.startswith(_CLASS)) for run in (first, second)]
     classes = tuple(dict.fromkeys((*names[1], *names[0], *both["label_second"])))
     order = {name: index for index, name in enumerate(classes)}
@@ -73,8 +79,8 @@ def pair_images(first: Snapshot, second: Snapshot) -> Pairs:
             }
         ),
         labels=both["label_second"].map(order).to_numpy(dtype=np.int64),
-        first=_probabilities(first.predictions, both["row_first"], classes),
-        second=_probabilities(second.predictions, both["row_second"], classes),
+        first=_probabilities(first.predictions, rows[0], classes),
+        second=_probabilities(second.predictions, rows[1], classes),
         groups=pd.factorize(both["group_second"])[0].astype(np.int64),
         class_names=classes,
         only_first=len(first.predictions) - len(both),
@@ -93,16 +99,7 @@ def compare_pairs(pairs: Pairs, params: EvaluateParams) -> Comparison | None:
     )  # fmt: skip
 
 
-def _with_key(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Path, label, group, answer and row of each image under a key made of its pixels; copies are told apart."""
-    table = predictions[["image_id", "path", "label", "group", "predicted", "pixel_sha"]].copy()
-    table["row"] = np.arange(len(table))
-    copies = table.sort_values("image_id").groupby("pixel_sha").cumcount()
-    table["key"] = table["pixel_sha"].astype(str) + "/" + copies.sort_index().astype(str)
-    return table.drop(columns=["image_id", "pixel_sha"])
-
-
-def _probabilities(predictions: pd.DataFrame, rows: pd.Series[int], classes: tuple[str, ...]) -> NDArray[np.float32]:
+def _probabilities(predictions: pd.DataFrame, rows: NDArray[np.int64], classes: tuple[str, ...]) -> NDArray[np.float32]:
     """float32 [n, classes] of the rows asked for."""
     columns = [f"{_CLASS}{name}" for name in classes]
     return predictions.reindex(columns=columns, fill_value=0.0).iloc[rows].to_numpy(dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -44,6 +45,46 @@ def test_pictures_that_came_went_moved_and_changed_their_label_are_named() -> No
     assert found.images.moved == (("cat/012.png", "train", "test"),)
     assert found.class_counts == {"cat": (40, 39), "dog": (40, 41)}
     assert found.notes == ("The test splits differ: 40 images are in both, 0 only in the first, 1 only in the second.",)
+
+
+COPIES = pd.DataFrame(
+    {
+        "image_id": list("abc"), "path": ["cat/a.png", "cat/b.png", "dog/c.png"], "label": ["cat", "cat", "dog"],
+        "group": list("abc"), "split": "train", "sha256": ["1", "1", "1"], "pixel_sha": "the same picture",
+    }
+)  # fmt: skip
+
+
+def changes(now: pd.DataFrame, before: pd.DataFrame = COPIES) -> dict[str, tuple[Any, ...]]:
+    """What is told of the images' changes, without what is empty."""
+    runs = [replace(run_of(), images=images) for images in (before, now)]
+    return {kind: told for kind, told in vars(find_differences(runs[0], runs[1], FEW).images).items() if told}
+
+
+def test_of_copies_of_one_picture_the_one_that_went_is_named_and_the_others_did_not_change() -> None:
+    assert changes(COPIES.drop(index=0)) == {"removed": ("cat/a.png",)}
+    assert changes(COPIES, before=COPIES.drop(index=0)) == {"added": ("cat/a.png",)}
+
+
+def test_of_copies_of_one_picture_the_one_that_was_renamed_or_relabelled_is_named() -> None:
+    assert changes(COPIES.replace("cat/a.png", "dog/z.png")) == {"renamed": (("cat/a.png", "dog/z.png"),)}
+    assert changes(COPIES.assign(label=["dog", "cat", "dog"])) == {"relabelled": (("cat/a.png", "cat", "dog"),)}
+
+
+def test_files_that_cannot_be_read_are_told_apart_by_their_bytes_or_paths() -> None:
+    broken = COPIES.assign(pixel_sha="", sha256=["1", "2", ""])
+    assert changes(broken, before=broken) == {}
+    assert changes(broken.drop(index=0), before=broken) == {"removed": ("cat/a.png",)}
+    assert changes(broken.replace("cat/b.png", "cat/d.png"), before=broken) == {"renamed": (("cat/b.png", "cat/d.png"),)}
+
+
+def test_copies_in_the_test_split_are_judged_by_their_own_labels() -> None:
+    table = run_of().predictions.head(4).assign(
+        pixel_sha="one", path=["w", "x", "y", "z"], image_id=["9", "1", "5", "3"], label=["cat", "dog", "cat", "dog"],
+    )  # fmt: skip
+    pairs = pair_images(replace(run_of(), predictions=table), replace(run_of(), predictions=table.drop(index=0)))
+    assert pairs.table["path"].tolist() == ["x", "y", "z"]
+    assert (pairs.only_first, pairs.only_second, pairs.relabelled) == (1, 0, 0)
 
 
 def test_params_and_decisions_that_differ_are_listed_with_both_values() -> None:
