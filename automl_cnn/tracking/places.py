@@ -10,6 +10,8 @@ from automl_cnn.config import TrackingParams
 
 TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_USER = re.compile(r"(//[^/\s:@]*):\S*@")
+_QUERY = re.compile(r"((?:password|passwd|passphrase|pwd|secret|token)=)[^&\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,5 +60,9 @@ def is_database(uri: str) -> bool:
 
 
 def without_password(text: str) -> str:
-    """A URI, or a message that quotes one, with *** for what stands between a colon and the @."""
-    return re.sub(r"(//[^/\s:@]*):[^/\s]*@", r"\1:***@", text)
+    """A URI, or a message that quotes one, with *** for what may be a password.
+
+    That is what stands between a user's colon and the last @ before a space, whatever it is made of: a password with a
+    slash is no valid URI, and none the less stands in messages. In a query it is the value of password or the like.
+    """
+    return _QUERY.sub(r"\1***", _USER.sub(r"\1:***@", text))
