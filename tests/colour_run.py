@@ -147,6 +147,8 @@ def _write_model(files: Files) -> None:
             "fidelity": ["cached_features"] * 3,
             "images": [60] * 3,
             "score": [0.8, 0.9, np.nan],
+            "accuracy": [0.82, 0.91, np.nan],
+            "epochs": [30, 25, 0],
             "seconds": [1.0, 1.2, 0.1],
             "dropout": [0.1, 0.3, 0.2],
         }

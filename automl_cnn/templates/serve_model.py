@@ -65,8 +65,8 @@ def _to_bytes(image: bytes | str, name: str, paths: bool) -> bytes:
         return base64.b64decode(image, validate=True)
     except ValueError:
         raise MlflowException.invalid_parameter_value(
-            f"{name}: expected the bytes of an image file, or base64; received other text. Send the file's bytes; whoever "
-            'loads the model with model_config={"paths": True} may give paths.'
+            f"{name}: expected the bytes of an image file, or base64; received other text. Send the file's bytes, or "
+            'load the model with model_config={"paths": True} to give paths.'
         ) from None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 SIDES = ("train", "validation", "test")
 PARAM_CHARS = 500  # of a value
 SERVED = ("model.tflite", *COMPANIONS, REFERENCE)
-_SCORED = ("test", "float", "difference", "model")
+MOST_CLASSES = 50  # of which scores a class are logged
+_SCORED = ("test", "float", "difference", "out_of_distribution", "suspected_labels", "model")
+_OF_A_CLASS = ("precision", "recall", "f1")
+_NO_KEY = re.compile(r"[^\w.\- ]")  # MLflow refuses them in the name of a metric
+_LABEL_CHARS = 200  # of the 250 of a name
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Finished:
         images: one row an image of the split: image_id, path, label, group, split, sha256, pixel_sha; by image_id.
         class_counts: side of the split → class → images.
         audit: audit/summary.json; empty where there is none.
-        data_digest: of pixels and labels, wherever an image stands; 32 hex digits, as the two below.
+        data_digest: of image_id (a digest of the path), label and pixels of every image, on whatever side of the split
+            it stands; 32 hex digits, as the two below.
         split_digest: of which image stands on which side, in which group.
         content_digest: of the served files and their scores: the same results are recorded once.
     """
@@ -97,8 +103,16 @@ def read_audit(files: Files) -> dict[str, Any]:
 
 
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers of metrics.json by key path; an interval gives two, a list of classes is left to its file."""
+    """The finite numbers of metrics.json by key path; an interval gives two.
+
+    Of each class there are precision, recall and F1 on the test split, as test.f1.<class>, if there are at most
+    `MOST_CLASSES`; all else that is said of classes is left to the file.
+    """
     flat = flatten({key: metrics[key] for key in _SCORED if key in metrics}, intervals=True)
+    lines = metrics["test"].get("per_class", ())
+    if len(lines) <= MOST_CLASSES:
+        for name, line in zip(_class_keys([str(line["label"]) for line in lines]), lines, strict=True):
+            flat |= {f"test.{score}.{name}": line[score] for score in _OF_A_CLASS}
     return {key: float(value) for key, value in flat.items() if is_number(value)}
 
 
@@ -120,6 +134,19 @@ def flatten(value: Any, prefix: str = "", *, intervals: bool) -> dict[str, Any]:
 def is_number(value: Any) -> bool:
     """Whether MLflow can draw it."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _class_keys(labels: Sequence[str]) -> list[str]:
+    """Class names that may stand in the name of a metric; of several that come to the same the later have a number."""
+    keys: dict[str, str] = {}  # without capitals, which some databases do not tell apart → as it is
+    for label in labels:
+        key = name = _NO_KEY.sub("_", label)[:_LABEL_CHARS]
+        number = 1
+        while name.casefold() in keys:
+            number += 1
+            name = f"{key} {number}"
+        keys[name.casefold()] = name
+    return list(keys.values())
 
 
 def _content_digest(files: Files, metrics: Mapping[str, Any]) -> str:

@@ -22,29 +22,31 @@ _KEYS = {
 def log_load(client: Any, run: Any, files: Files) -> None:
     """Log what `sampled_load` wrote of every stage, at most `SAMPLES` moments, and each stage's peak of memory.
 
+    The peaks come last: as long as one is missing, so may be moments. MLflow keeps a moment that comes again only once.
+
     Args:
         client: MlflowClient.
-        run: the parent run as it is in MLflow now; what it holds already is not logged again.
+        run: the parent run as it is in MLflow now; what it holds whole is not logged again.
         files: where timings/*.system.csv lie; none, nothing is logged.
     """
     from mlflow.entities import Metric
 
     load = _read(files)
-    if load is None or any(key in run.data.metrics for key in _KEYS.values()):
+    if load is None:
+        return
+    began, ended = int(load["time_ms"].min()), int(load["time_ms"].max())
+    peaks = {f"peak_memory_mb.{stage}": peak for stage, peak in load.groupby("stage")["stage_memory_mb"].max().items()}
+    if all(key in run.data.metrics for key in (*_KEYS.values(), *peaks)):
         return
     kept = load.iloc[:: -(-len(load) // SAMPLES)]
-    began = int(load["time_ms"].min())
-    metrics = [
+    moments = [
         Metric(key, float(row[column]), int(row["time_ms"]), (int(row["time_ms"]) - began) // 1000)
         for row in kept.to_dict("records")
         for column, key in _KEYS.items()
     ]
-    peaks = load.groupby("stage")["stage_memory_mb"].max()
-    client.log_batch(run.info.run_id, metrics=metrics)
-    now = int(load["time_ms"].max())
-    client.log_batch(
-        run.info.run_id, metrics=[Metric(f"peak_memory_mb.{k}", float(v), now, 0) for k, v in peaks.items()]
-    )
+    client.log_batch(run.info.run_id, metrics=moments)
+    missing = {key: peak for key, peak in peaks.items() if key not in run.data.metrics}
+    client.log_batch(run.info.run_id, metrics=[Metric(key, float(peak), ended, 0) for key, peak in missing.items()])
 
 
 def _read(files: Files) -> pd.DataFrame | None:

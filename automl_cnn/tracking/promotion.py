@@ -56,7 +56,8 @@ def promote(
 ) -> Promotion:
     """Point alias champion at a version and record on it why.
 
-    A version follows a champion if `require_better` lets it pass, or if a person gives a reason. Every comparison looks at the test split once more: of many challengers one is better by luck alone.
+    A version follows a champion if `require_better` lets it pass, or if a person gives a reason. Every comparison looks
+    at the test split once more: of many challengers one is better by luck alone.
 
     Args:
         params: where MLflow is; evaluate.bootstrap, .confidence and .seed of the test.
@@ -122,9 +123,10 @@ def require_better(first: Snapshot, second: Snapshot, params: EvaluateParams, na
         [*(found.sentence(first.name, second.name, metric) for metric in (decisive, *worse)), *pairs.notes()]
     )
     if found.verdict_on(decisive) != "better" or worse:
+        unharmed = ", and worse in none" if worse else ""
         raise PromotionError(
             name,
-            expected=f"a model shown to be better than the champion, {first.name}{' and worse in nothing' * bool(worse)}",
+            expected=f"a model shown to be better than the champion, {first.name}{unharmed}",
             received=sentence.rstrip("."),
             action=_ACTION,
         )

@@ -21,13 +21,14 @@ from automl_cnn.errors import ArtifactError, TrackingError
 from automl_cnn.progress import Progress, silent
 from automl_cnn.tracking.connection import connected
 from automl_cnn.tracking.datasets import log_datasets
-from automl_cnn.tracking.finished import PARAM_CHARS, Finished, numbers_of, read_finished, table_digest
+from automl_cnn.tracking.finished import MOST_CLASSES, PARAM_CHARS, Finished, numbers_of, read_finished, table_digest
 from automl_cnn.tracking.lineage import lineage_tags
 from automl_cnn.tracking.load import log_load
 from automl_cnn.tracking.logged_model import DIGEST, find_version, log_model, make_version
 from automl_cnn.tracking.places import Places, find_places, is_database
 from automl_cnn.tracking.promotion import CHALLENGER, CHAMPION
 from automl_cnn.tracking.snapshot import IMAGES
+from automl_cnn.tracking.sources import LATEST_RUN
 from automl_cnn.tracking.trials import log_trials
 
 # Small files that stand beside the numbers; data and weights stay with DVC. They lie in the run as under artifacts/.
@@ -47,7 +48,8 @@ class Registration:
     """Where a pipeline run went in MLflow; the content of registered/registration.json.
 
     Attributes:
-        run_id, experiment: the parent run.
+        run_id, experiment: the parent run; not the one that the version was made of, where the same results are
+            recorded again on another server, in another experiment or under other parameters.
         model_name, version, model_uri: the model version.
         aliases: of this version, at that time.
         champion: a clause about the champion at that time.
@@ -83,7 +85,9 @@ def record_run(
     progress: Progress = silent,
     pauses_s: Sequence[float] = PAUSES_S,
 ) -> Registration:
-    """Record a finished pipeline run and register its model; the same results are recorded only once.
+    """Record a finished pipeline run and register its model.
+
+    The same results under the same parameters are recorded once an experiment; the same model is registered once.
 
     Args:
         params: params.yaml; its tracking section says where, unless the environment does.
@@ -129,27 +133,30 @@ def _record(
     with connected(places, _RESUME) as mlflow:
         client = mlflow.MlflowClient()
         made = find_version(client, name, finished.content_digest)
-        reused = made is not None
-        if made is None:
+        reused, tags = made is not None, _version_tags(finished, lineage)
+        run_id = _find_whole_run(client, params.tracking.experiment, finished) if reused else None
+        if run_id is None:
             experiment = _experiment_id(client, params.tracking.experiment, places.tracking, project)
             run_id = _find_or_create_run(client, experiment, finished, lineage)
+            _log_params(client, run_id, finished)
             log_trials(client, experiment, run_id, files, progress)
             progress("storing data and files", 0, 1)
-            _log_params(client, run_id, finished)
             log_datasets(client, client.get_run(run_id), finished)
             _log_files(client, run_id, files, finished, project)
             log_load(client, client.get_run(run_id), files)
             progress("storing the model", 0, 1)
-            tags = _version_tags(finished, lineage)
             model = log_model(mlflow, client, client.get_run(run_id), files, tags)
             _log_numbers(client, client.get_run(run_id), model.model_id, finished, files)
             client.set_terminated(run_id, "FINISHED")
             progress("registering", 0, 1)
-            made = make_version(client, name, model, places, tags)
+            if made is None:
+                made = make_version(client, name, model, places, tags)
+        if made.run_id != run_id:
+            client.set_model_version_tag(name, str(made.version), LATEST_RUN, run_id)
         aliases, champion = _point_challenger(client, name, str(made.version))
     progress("in MLflow", 1, 1, f"{name} version {made.version}")
     return Registration(
-        run_id=made.run_id, experiment=params.tracking.experiment, model_name=name, version=str(made.version),
+        run_id=run_id, experiment=params.tracking.experiment, model_name=name, version=str(made.version),
         model_uri=f"models:/{name}/{made.version}", aliases=aliases, champion=champion,
         content_digest=finished.content_digest, data_digest=finished.data_digest, split_digest=finished.split_digest,
         reused=reused, places=places.sentence(),
@@ -181,13 +188,36 @@ def _experiment_id(client: Any, name: str, tracking: str, project: Path) -> str:
     return str(experiment.experiment_id)
 
 
+def _find_whole_run(client: Any, experiment: str, finished: Finished) -> str | None:
+    """The run of these results and parameters in the experiment of that name, if nothing is left to be recorded."""
+    held = client.get_experiment_by_name(experiment)
+    run = None if held is None else _find_run(client, held.experiment_id, finished)
+    whole = run is not None and run.info.status == "FINISHED" and set(run.data.params) == set(finished.params)
+    return str(run.info.run_id) if run is not None and whole else None
+
+
 def _find_or_create_run(client: Any, experiment: str, finished: Finished, lineage: Mapping[str, str]) -> str:
     """The run of these results, whether complete or cut off; a new one where there is none."""
-    found = client.search_runs([experiment], f"tags.{DIGEST} = '{finished.content_digest}'", max_results=1)
-    if found:
-        return str(found[0].info.run_id)
+    found = _find_run(client, experiment, finished)
+    if found is not None:
+        return str(found.info.run_id)
     tags = {**lineage, **_digests(finished), "mlflow.source.name": "automl-cnn", "mlflow.source.type": "PROJECT"}
+    if (classes := len(finished.metrics["test"]["per_class"])) > MOST_CLASSES:
+        tags["mlflow.note.content"] = f"The scores of its {classes:,} classes are in evaluation/metrics.json alone."
     return str(client.create_run(experiment, tags=tags).info.run_id)
+
+
+def _find_run(client: Any, experiment: str, finished: Finished) -> Any:
+    """The run of these results whose parameters, as far as it has any yet, are these; or None."""
+    wanted = _shown(finished.params)
+    for run in client.search_runs([experiment], f"tags.{DIGEST} = '{finished.content_digest}'"):
+        if all(wanted.get(key) == value for key, value in run.data.params.items()):
+            return run
+    return None
+
+
+def _shown(params: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value)[:PARAM_CHARS] for key, value in params.items()}
 
 
 def _log_params(client: Any, run_id: str, finished: Finished) -> None:
@@ -195,25 +225,29 @@ def _log_params(client: Any, run_id: str, finished: Finished) -> None:
     from mlflow.entities import Param
 
     held = client.get_run(run_id).data.params
-    given = [Param(key, str(value)[:PARAM_CHARS]) for key, value in finished.params.items() if key not in held]
+    given = [Param(key, value) for key, value in _shown(finished.params).items() if key not in held]
     for start in range(0, len(given), 100):
         client.log_batch(run_id, params=given[start : start + 100])
 
 
 def _log_numbers(client: Any, run: Any, model_id: str, finished: Finished, files: Files) -> None:
-    """Scores and seconds a stage, in one call; those on the test split name their model and their data set."""
+    """Scores and seconds a stage, in one call; those on the test split name their model and their data set.
+
+    MLflow stores them with the run first, then with the model; what one of them lacks is logged again. The same value
+    of the same moment, which is why it is the run's, is kept once.
+    """
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    of_model = {metric.key for metric in client.get_logged_model(model_id).metrics or ()}
     test = finished.images[finished.images["split"] == "test"]
     scored = {"model_id": model_id, "dataset_name": "test", "dataset_digest": table_digest(test)}
     numbers = numbers_of(finished.metrics)
     for timing in sorted(files.timings.glob("*.json")):
         numbers[f"seconds.{timing.stem}"] = float(read_json(timing)["seconds"])
     metrics = [
-        Metric(key, value, now, 0, **(scored if key.startswith("test.") else {}))
+        Metric(key, value, run.info.start_time, 0, **(scored if key.startswith("test.") else {}))
         for key, value in numbers.items()
-        if key not in run.data.metrics
+        if key not in run.data.metrics or (key.startswith("test.") and key not in of_model)
     ]
     if metrics:
         client.log_batch(run.info.run_id, metrics=metrics)

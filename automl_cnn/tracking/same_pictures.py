@@ -12,8 +12,8 @@ _SIDES = ("first", "second")
 def match_pictures(first: pd.DataFrame, second: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pair the rows of two tables.
 
-    A picture that lies under the same path in both is the same row. Only what is left, copies that were renamed, came or
-    went, is paired in the order of the paths.
+    A picture that lies under the same path in both is the same row. Only what is left, files that were renamed, came or
+    went, is paired by the picture, copies of one in the order of their paths.
 
     Args:
         first, second: path, pixel_sha and, where it is known, sha256. A file that could not be read has no pixel_sha;

@@ -10,6 +10,7 @@ from typing import Any
 from automl_cnn.errors import TrackingError
 from automl_cnn.tracking.snapshot import Snapshot, read_copy, read_folder
 
+LATEST_RUN = "recorded.run_id"  # tag of a version whose results were recorded again; the last run of them
 _WANTED = ("data", "evaluation", "audit", "decisions.csv")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _VERSION = re.compile(r"(?:(?P<name>.+)[/@])?(?P<which>[^/@]+)")
@@ -39,8 +40,17 @@ def read_source(run: str, client: Any, model_name: str) -> Snapshot:
 
 
 def read_version(client: Any, name: str, version: Any) -> Snapshot:
-    """Read the run behind a model version."""
-    return _read_run(client, name, version.run_id, f"{version.name} version {version.version}, run {version.run_id}")
+    """Read the run behind a model version; where another server has it, the run of the same results on this one."""
+    from mlflow.exceptions import MlflowException
+
+    run_id = version.run_id
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST" or LATEST_RUN not in version.tags:
+            raise
+        run_id = version.tags[LATEST_RUN]
+    return _read_run(client, name, run_id, f"{version.name} version {version.version}, run {run_id}")
 
 
 def find_named(client: Any, run: str, model_name: str) -> Any:

@@ -10,11 +10,12 @@ from automl_cnn.progress import Progress
 from automl_cnn.tracking.finished import PARAM_CHARS, is_number
 
 _TAG = "trial_id"
-_NO_PARAMETER = ("trial_id", "status", "message", "score", "seconds")
+_RESULTS = ("score", "accuracy", "epochs", "seconds")  # metrics of a trial, where it has them
+_NO_PARAMETER = ("trial_id", "status", "message", *_RESULTS)
 
 
 def log_trials(client: Any, experiment: str, parent: str, files: Files, progress: Progress) -> None:
-    """Log every trial that has no finished child run yet, each with one call that carries all its values.
+    """Log every trial that has no finished child run yet, each with one call that carries all that it lacks.
 
     The search itself knows nothing of MLflow.
 
@@ -43,9 +44,11 @@ def log_trials(client: Any, experiment: str, parent: str, files: Files, progress
             name = f"trial {trial['trial_id']}"
             run = client.create_run(experiment, start_time=now - taken_ms, tags=tags, run_name=name)
         if run.info.status == "RUNNING":
-            if not run.data.params:
-                logged = [Metric(k, float(trial[k]), now, 0) for k in ("score", "seconds") if is_number(trial[k])]
-                given = [Param(column, str(trial[column])[:PARAM_CHARS]) for column in hyperparameters]
+            held = run.data
+            given = [Param(k, str(trial[k])[:PARAM_CHARS]) for k in hyperparameters if k not in held.params]
+            numbers = {k: float(trial[k]) for k in _RESULTS if is_number(trial.get(k)) and k not in held.metrics}
+            if given or numbers:  # MLflow stores the two one after the other: it may hold the first alone
+                logged = [Metric(key, value, now, 0) for key, value in numbers.items()]
                 client.log_batch(run.info.run_id, metrics=logged, params=given)
             client.set_terminated(run.info.run_id, "FINISHED" if trial["status"] == "completed" else "FAILED")
         progress("trials", done, len(trials))

@@ -194,11 +194,10 @@ def test_no_request_over_http_has_a_file_of_the_server_read(recorded: Recorded, 
         "bare": (json.dumps({"input": "", "image": table["image"][0], "paths": True}), "application/json"),
     }[form]
     try:
-        answer = invocations(body, kind, loaded, loaded.metadata.get_input_schema())
+        said = invocations(body, kind, loaded, loaded.metadata.get_input_schema()).response
     except Exception as error:  # noqa: BLE001 - MLflow refuses each form in a way of its own
-        assert "green" not in str(error).replace(table["image"][0], "")
-    else:
-        assert (answer.status, "green" in answer.response) == (400, False)
+        said = str(error)
+    assert "probability" not in said
 
 
 def test_a_file_that_is_too_large_is_not_read_to_its_end(

@@ -16,6 +16,7 @@ from automl_cnn.tracking.compare import describe
 from automl_cnn.tracking.differences import as_json, find_differences
 from automl_cnn.tracking.pairs import ENOUGH, compare_pairs, pair_images
 
+
 def test_a_run_differs_from_itself_in_nothing() -> None:
     found = find_differences(run_of(), run_of(), FEW)
     assert not any((found.class_counts, found.params, found.decisions_added, found.changed, found.notes))
@@ -75,7 +76,7 @@ def test_files_that_cannot_be_read_are_told_apart_by_their_bytes_or_paths() -> N
     broken = COPIES.assign(pixel_sha="", sha256=["1", "2", ""])
     assert changes(broken, before=broken) == {}
     assert changes(broken.drop(index=0), before=broken) == {"removed": ("cat/a.png",)}
-    assert changes(broken.replace("cat/b.png", "cat/d.png"), before=broken) == {"renamed": (("cat/b.png", "cat/d.png"),)}
+    assert changes(broken.replace("cat/b.png", "cat/d.png"), broken) == {"renamed": (("cat/b.png", "cat/d.png"),)}
 
 
 def test_copies_in_the_test_split_are_judged_by_their_own_labels() -> None:
