@@ -7,7 +7,7 @@ import os
 from automl_cnn.config import EvaluateParams, Params
 from automl_cnn.progress import Progress, silent
 from automl_cnn.tracking.connection import connected
-from automl_cnn.tracking.differences import Differences, find_differences
+from automl_cnn.tracking.differences import Differences, Interval, find_differences
 from automl_cnn.tracking.places import find_places
 from automl_cnn.tracking.sources import is_folder, read_source
 
@@ -49,6 +49,7 @@ def describe(found: Differences) -> list[str]:
             "Decisions",
             [*(f"+ {text}" for text in found.decisions_added), *(f"- {text}" for text in found.decisions_removed)],
         ),
+        *_section("Audit", [f"{key}: {_value(a)} → {_value(b)}" for key, (a, b) in found.audit.items()]),
         *_scores(found),
         *_answers(found),
     ]
@@ -74,10 +75,12 @@ def _data(found: Differences) -> list[str]:
 
 def _scores(found: Differences) -> list[str]:
     paired = found.paired
-    columns = ["", "A", "B", *([f"B - A ({100 * paired.confidence:g} % interval)", "p"] if paired else [])]
+    columns = ["", "A (95 % interval)", "B (95 % interval)"]
+    if paired:
+        columns += [f"B - A ({100 * paired.confidence:g} % interval)", "p"]
     rows = [columns]
-    for name, (a, b) in found.scores.items():
-        row = [name, f"{a:.4f}", f"{b:.4f}"]
+    for name, values in found.scores.items():
+        row = [name, *map(_with_interval, values, found.intervals[name])]
         if paired:
             one = paired.differences[name]
             row += [f"{one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f})", f"{one.p_value:.3f}"]
@@ -130,5 +133,9 @@ def _rest(count: int, indent: str, shown: int = SHOWN) -> list[str]:
     return [f"{indent}… and {count - shown:,} more (--json has all)"] if count > shown else []
 
 
-def _value(value: str | None) -> str:
-    return "not recorded" if value is None else value
+def _value(value: str | int | None) -> str:
+    return "not recorded" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    return f"{value:.4f}" if interval is None else f"{value:.4f} ({interval[0]:.4f} to {interval[1]:.4f})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from automl_cnn.tracking.finished import SIDES, Finished, table_digest
+from automl_cnn.tracking.finished import SIDES, Finished, audit_in_short, table_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ def _described(finished: Finished) -> dict[str, tuple[str, pd.DataFrame, dict[st
         "num_rows": len(images),
         "class_counts": {str(k): int(v) for k, v in images["label"].value_counts().sort_index().items()},
         "split_digest": finished.split_digest,
-        "audit": _audit_in_short(finished),
+        "audit": audit_in_short(finished.audit),
     }
     described = {WHOLE: (finished.data_digest, images, whole)}
     for side, counts in finished.class_counts.items():
@@ -53,14 +53,3 @@ def _described(finished: Finished) -> dict[str, tuple[str, pd.DataFrame, dict[st
         profile = {"num_rows": len(rows), "groups": int(rows["group"].nunique()), "class_counts": counts}
         described[side] = (table_digest(rows), rows, {**profile, "split_digest": finished.split_digest})
     return {context: described[context] for context in (WHOLE, *SIDES) if context in described}
-
-
-def _audit_in_short(finished: Finished) -> dict[str, Any]:
-    """Of the audit's summary the counts; the whole of it is a file of the run."""
-    audit = finished.audit
-    return {
-        "images": audit.get("images", {}).get("by_status", {}),
-        "issues": audit.get("issues", {}).get("by_kind", {}),
-        "decisions": audit.get("decisions", {}).get("applied", {}),
-        "label_conflicts": audit.get("duplicates", {}).get("label_conflicts"),
-    }

@@ -1,4 +1,4 @@
-"""What differs between two runs: data, parameters, the reviewer's decisions, scores, and the answers image by image."""
+"""What differs between two runs: data, parameters, decisions, the audit, scores, and the answers image by image."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pandas as pd
 
 from automl_cnn.config import EvaluateParams
 from automl_cnn.evaluate.paired import Comparison
-from automl_cnn.tracking.finished import is_number
+from automl_cnn.tracking.finished import audit_in_short, flatten, is_number
 from automl_cnn.tracking.pairs import compare_pairs, pair_images
 from automl_cnn.tracking.same_pictures import match_pictures
 from automl_cnn.tracking.snapshot import Snapshot
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 OF_THE_FILE = ("size_bytes", "latency_ms_median")
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Differences:
         images: which came, went and changed.
         params: key path → values, where they differ; None: not recorded.
         decisions_added, decisions_removed: of the reviewer, in force in one run alone, as sentences.
+        audit: what the audit counted → values, where they differ: images.<status>, issues.<kind>, decisions.<decision>
+            that were applied, decisions.not_applied, label_conflicts; None: no audit.
         scores: metric → values, each run on its own test split.
+        intervals: metric → the 95 % interval of each value; None: not recorded.
         file: size and latency of the shipped file → values.
         paired: the test on the common test images; None where they are too few.
         notes: what is to be known of the common images.
@@ -66,7 +71,9 @@ class Differences:
     params: Mapping[str, tuple[str | None, str | None]]
     decisions_added: tuple[str, ...]
     decisions_removed: tuple[str, ...]
+    audit: Mapping[str, tuple[int | None, int | None]]
     scores: Mapping[str, tuple[float, float]]
+    intervals: Mapping[str, tuple[Interval | None, Interval | None]]
     file: Mapping[str, tuple[float, float]]
     paired: Comparison | None
     notes: tuple[str, ...]
@@ -85,7 +92,8 @@ def find_differences(first: Snapshot, second: Snapshot, params: EvaluateParams) 
     answers = pairs.table[pairs.table["first"] != pairs.table["second"]].sort_values("path")
     tests = first.metrics["test"], second.metrics["test"]
     files = first.metrics.get("model", {}), second.metrics.get("model", {})
-    decided = _decisions(first), _decisions(second)
+    paths = _paths(first) | _paths(second)
+    decided = _decisions(first, paths), _decisions(second, paths)
     return Differences(
         first=(first.name, first.place),
         second=(second.name, second.place),
@@ -96,7 +104,9 @@ def find_differences(first: Snapshot, second: Snapshot, params: EvaluateParams) 
         params=_unequal(first.params, second.params, None),
         decisions_added=tuple(text for key, text in decided[1].items() if key not in decided[0]),
         decisions_removed=tuple(text for key, text in decided[0].items() if key not in decided[1]),
+        audit=_audits_unequal(first.audit, second.audit),
         scores={key: (tests[0][key], tests[1][key]) for key in SCORES},
+        intervals={key: (_interval(tests[0], key), _interval(tests[1], key)) for key in SCORES},
         file={key: (files[0][key], files[1][key]) for key in OF_THE_FILE if all(is_number(f.get(key)) for f in files)},
         paired=compare_pairs(pairs, params),
         notes=tuple(pairs.notes()),
@@ -133,7 +143,9 @@ def as_json(found: Differences) -> dict[str, Any]:
         },
         "params": {key: dict(zip(both, values, strict=True)) for key, values in found.params.items()},
         "decisions": {"added": list(found.decisions_added), "removed": list(found.decisions_removed)},
+        "audit": {key: dict(zip(both, values, strict=True)) for key, values in found.audit.items()},
         "scores": {key: dict(zip(both, values, strict=True)) for key, values in found.scores.items()},
+        "intervals": {key: dict(zip(both, values, strict=True)) for key, values in found.intervals.items()},
         "file": {key: dict(zip(both, values, strict=True)) for key, values in found.file.items()},
         "paired": paired,
         "notes": list(found.notes),
@@ -178,9 +190,12 @@ def _images_changed(first: pd.DataFrame, second: pd.DataFrame) -> ImagesChanged:
     )
 
 
-def _decisions(run: Snapshot) -> dict[tuple[str, ...], str]:
-    """Each decision in force, and a sentence about it that names the image's path where the run has it."""
-    paths = dict(zip(run.images["sha256"].astype(str), run.images["path"].astype(str), strict=True))
+def _paths(run: Snapshot) -> dict[str, str]:
+    return dict(zip(run.images["sha256"].astype(str), run.images["path"].astype(str), strict=True))
+
+
+def _decisions(run: Snapshot, paths: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Each decision in force, and a sentence about it that names the image's path where one of the runs has it."""
     told = {}
     for row in run.decisions.to_dict("records"):
         place = paths.get(row["sha256"], row["sha256"][:12])
@@ -188,3 +203,25 @@ def _decisions(run: Snapshot) -> dict[tuple[str, ...], str]:
         about = f" ({row['issue']})" if row["issue"] else ""
         told[tuple(str(value) for value in row.values())] = f"{place}: {row['decision']}{new}{about}"
     return told
+
+
+def _audits_unequal(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[int | None, int | None]]:
+    """What the audits counted, where it differs; what one of them did not meet counts as 0."""
+    counts = [_audit_counts(audit) for audit in (first, second)]
+    absent = [0 if audit else None for audit in (first, second)]
+    keys = sorted({*counts[0], *counts[1]})
+    values = {key: (counts[0].get(key, absent[0]), counts[1].get(key, absent[1])) for key in keys}
+    return {key: both for key, both in values.items() if both[0] != both[1]}
+
+
+def _audit_counts(audit: Mapping[str, Any]) -> dict[str, int]:
+    if not audit:
+        return {}
+    counts = flatten(audit_in_short(audit), intervals=False)
+    counts["decisions.not_applied"] = len(audit.get("decisions", {}).get("problems", ()))
+    return {key: int(count) for key, count in counts.items() if is_number(count)}
+
+
+def _interval(scores: Mapping[str, Any], metric: str) -> Interval | None:
+    found = scores.get(f"{metric}_ci95")
+    return None if found is None else (float(found[0]), float(found[1]))

@@ -102,6 +102,16 @@ def read_audit(files: Files) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
+def audit_in_short(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the audit's summary the counts; the whole of it is a file of the run."""
+    return {
+        "images": audit.get("images", {}).get("by_status", {}),
+        "issues": audit.get("issues", {}).get("by_kind", {}),
+        "decisions": audit.get("decisions", {}).get("applied", {}),
+        "label_conflicts": audit.get("duplicates", {}).get("label_conflicts"),
+    }
+
+
 def numbers_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The finite numbers of metrics.json by key path; an interval gives two.
 

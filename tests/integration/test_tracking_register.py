@@ -22,6 +22,7 @@ from automl_cnn.errors import ArtifactError, TrackingError
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
 from automl_cnn.serve.predict import Predictor
 from automl_cnn.tracking.record import Registration, record_run
+from automl_cnn.tracking.sources import read_source
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def test_the_run_holds_parameters_metrics_and_lineage(recorded: Recorded) -> Non
     assert not any(key.startswith("tracking.") for key in run.data.params)
     assert run.data.metrics["test.accuracy"] == metrics["test"]["accuracy"]
     assert run.data.metrics["test.accuracy_ci95_low"] == metrics["test"]["accuracy_ci95"][0]
+    assert run.data.metrics["test.recall.red"] == metrics["test"]["per_class"][0]["recall"]
+    assert run.data.metrics["suspected_labels.images"] == 3
     assert run.data.metrics["seconds.search"] == 2.5
     assert run.data.tags["dvc.split.split"] == "abc.dir"
 
@@ -140,7 +143,8 @@ def test_every_trial_is_a_child_with_the_same_keys(recorded: Recorded) -> None:
     assert {frozenset(child.data.params) for child in children} == {
         frozenset({"backbone", "fidelity", "images", "dropout"})
     }
-    assert max(child.data.metrics.get("score", 0) for child in children) == 0.9
+    best = max((child.data.metrics for child in children), key=lambda metrics: metrics.get("score", 0))
+    assert best == {"score": 0.9, "accuracy": 0.91, "epochs": 25, "seconds": 1.2}
 
 
 def test_one_logged_model_holds_all_that_answering_takes_and_its_scores(recorded: Recorded) -> None:
@@ -247,6 +251,70 @@ def test_the_same_results_are_registered_once(recorded: Recorded) -> None:
     assert (again.version, again.run_id) == (recorded.first.version, recorded.first.run_id)
     assert len(recorded.client.search_model_versions("name = 'automl-cnn'")) == 1
     assert "registered already" in again.sentence()
+
+
+@pytest.mark.parametrize("other", ["server", "experiment", "parameters"])
+def test_the_same_model_elsewhere_or_under_other_parameters_is_a_run_of_its_own_and_no_second_version(
+    recorded: Recorded, tmp_path: Path, other: str
+) -> None:
+    import mlflow
+
+    tracking, evaluate = recorded.params.tracking, recorded.params.evaluate
+    if other == "server":
+        tracking = tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/other.db", "registry_uri": tracking.uri})
+    elif other == "experiment":
+        tracking = tracking.model_copy(update={"experiment": "another"})
+    else:
+        evaluate = evaluate.model_copy(update={"latency_runs": 77})
+    params = recorded.params.model_copy(update={"tracking": tracking, "evaluate": evaluate})
+    versions = len(recorded.client.search_model_versions("name = 'automl-cnn'"))
+    made, again = (record_run(params, recorded.files) for _ in range(2))
+    assert made.version == recorded.first.version
+    assert made.run_id == again.run_id != recorded.first.run_id
+    assert len(recorded.client.search_model_versions("name = 'automl-cnn'")) == versions
+    client = mlflow.MlflowClient(tracking.uri, recorded.params.tracking.uri)
+    run = client.get_run(made.run_id)
+    assert run.info.status == "FINISHED"
+    assert client.get_experiment(run.info.experiment_id).name == tracking.experiment
+    assert run.data.params["evaluate.latency_runs"] == str(evaluate.latency_runs)
+    assert read_source("1", client, "automl-cnn").data_digest == made.data_digest  # as `compare` and `promote` read it
+
+
+@pytest.mark.parametrize("part", ["_log_metrics", "_log_model_metrics"])
+def test_a_record_that_was_cut_between_two_writes_of_one_call_is_completed(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    met, write = set(), getattr(SqlAlchemyStore, part)
+
+    def fail_once(store: Any, run_id: str, metrics: list[Any], **options: Any) -> None:
+        batch = run_id, *(metric.key for metric in metrics)
+        if metrics and batch not in met:
+            met.add(batch)
+            raise MlflowException("cut")
+        write(store, run_id, metrics, **options)
+
+    monkeypatch.setattr(SqlAlchemyStore, part, fail_once)
+    tracking = recorded.params.tracking.model_copy(update={"experiment": part})
+    made = record_run(recorded.params.model_copy(update={"tracking": tracking}), recorded.files, pauses_s=[0] * 20)
+    assert len(met) > 4
+    assert numbers_in(recorded, made.run_id) == numbers_in(recorded, recorded.first.run_id)
+
+
+def numbers_in(recorded: Recorded, run_id: str) -> dict[str, Any]:
+    """All that MLflow holds of a run, its trials and its model in numbers: how often, and how much."""
+    client = recorded.client
+    parent = client.get_run(run_id)
+    children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'")
+    (output,) = parent.outputs.model_outputs
+    of_model = {metric.key: metric.value for metric in client.get_logged_model(output.model_id).metrics}
+    held: dict[str, Any] = {"model": of_model}
+    for name, run in [("", parent), *((child.data.tags["trial_id"], child) for child in children)]:
+        histories = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+        held[name] = {key: [(one.value, one.step) for one in history] for key, history in histories.items()}
+    return held
 
 
 def test_other_results_become_the_challenger(recorded: Recorded) -> None:

@@ -100,6 +100,34 @@ def test_params_and_decisions_that_differ_are_listed_with_both_values() -> None:
     assert "search.preset: quick → best" in "\n".join(describe(found))
 
 
+def test_a_decision_to_exclude_an_image_names_the_path_that_the_other_run_has() -> None:
+    excluded = pd.DataFrame([{"sha256": f"{3:064x}", "issue": "", "decision": "exclude", "new_label": ""}])
+    now = replace(run_of(decisions=excluded), images=run_of().images.drop(index=3))
+    assert find_differences(run_of(), now, FEW).decisions_added == ("dog/003.png: exclude",)
+
+
+def test_what_the_audits_found_and_which_decisions_were_applied_is_compared() -> None:
+    before = {"issues": {"by_kind": {"blurry": 2, "suspect_label": 3}}, "decisions": {"applied": {}, "problems": []}}
+    now = {"issues": {"by_kind": {"blurry": 2}}, "decisions": {"applied": {"relabel": 1}, "problems": [{"line": 4}]}}
+    found = find_differences(run_of(audit=before), run_of(audit=now), FEW)
+    said = "\n".join(describe(found))
+    assert "Audit\n  decisions.not_applied: 0 → 1\n  decisions.relabel: 0 → 1\n  issues.suspect_label: 3 → 0\n" in said
+    assert as_json(found)["audit"]["issues.suspect_label"] == {"first": 3, "second": 0}
+    lacking = find_differences(run_of(), run_of(audit=now), FEW)
+    assert "decisions.relabel: not recorded → 1" in "\n".join(describe(lacking))
+    assert "Audit: the same" in "\n".join(describe(find_differences(run_of(audit=now), run_of(audit=now), FEW)))
+
+
+def test_every_score_is_printed_with_its_interval() -> None:
+    runs = run_of(right=0.5), run_of(right=0.9)
+    for run, interval in zip(runs, ([0.35, 0.65], [0.8, 0.95]), strict=True):
+        run.metrics["test"]["accuracy_ci95"] = interval
+    found = find_differences(*runs, FEW)
+    [line] = [line for line in describe(found) if line.startswith("  accuracy")]
+    assert " ".join(line.split()).startswith("accuracy 0.5000 (0.3500 to 0.6500) 0.9000 (0.8000 to 0.9500) +0.4000")
+    assert as_json(found)["intervals"]["accuracy"] == {"first": (0.35, 0.65), "second": (0.8, 0.95)}
+
+
 def test_a_model_that_is_right_on_many_more_images_is_better_and_its_answers_are_listed() -> None:
     found = find_differences(run_of(right=0.5), run_of(right=0.9), FEW)
     assert found.paired is not None
