@@ -8,6 +8,7 @@ from html import escape
 from automl_cnn.report.card_metadata import front_matter
 from automl_cnn.report.facts import Facts
 from automl_cnn.report.snippet import python_snippet
+from automl_cnn.report.verdict import ALONE
 from automl_cnn.report.wording import (
     counted,
     duration,
@@ -170,6 +171,8 @@ def _coverage(facts: Facts) -> list[str]:
                 f"- At {wanted} precision, as set on validation, it answers {answered} of the test images, "
                 f"{percent(level.precision)} of them rightly."
             )
+    if lines:
+        lines.append(f"- `predict` and `serve` abstain by the thresholds for {percent(ALONE, 0)}.")
     return lines
 
 

@@ -73,6 +73,7 @@ def render_page(facts: Facts) -> str:
         charts={name: Markup(svg) for name, svg in facts.charts().items()},  # noqa: S704
         snippet=python_snippet(facts.use),
         alone=_alone(facts),
+        usual_precision=ALONE,
         **{name: getattr(facts, name) for name in facts.__dataclass_fields__},
     )
 

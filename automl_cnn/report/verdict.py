@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_cnn.reference.abstention import USUAL_PRECISION
 from automl_cnn.report.data_facts import FaultFacts, SplitFacts
 from automl_cnn.report.score_facts import ScoreFacts
 from automl_cnn.report.trust_facts import CoverageLevel, LearningFacts, SliceFacts
@@ -13,7 +14,7 @@ WIDE_INTERVAL = 0.04  # half of it, as a share: beyond ± 4 points two models ca
 FEW_GROUPS = 30  # with fewer a bootstrap interval is itself too narrow
 WEAK_RECALL = 0.75
 OFF_CALIBRATION = 0.06
-ALONE = 0.95  # precision at which an answer needs no second look; the one by which `predict` abstains
+ALONE = USUAL_PRECISION  # of answers that need no second look: `predict` and `serve` abstain by its thresholds
 STRANGE = 0.10  # twice the share that is above the threshold by its making
 
 

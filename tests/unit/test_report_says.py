@@ -1,0 +1,66 @@
+"""What the page and the card say is what the artifacts hold: levels, commits, classes, parts of the images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_run import write_report_run
+
+from automl_cnn.artifacts import Files, read_json, write_json
+from automl_cnn.config import Params
+from automl_cnn.reference.record import REFERENCE, Reference
+from automl_cnn.report.card import write_card
+from automl_cnn.report.facts import Facts, collect_facts
+from automl_cnn.report.page import render_page
+
+Run = tuple[Params, Files]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return write_report_run(tmp_path_factory.mktemp("project"), ["red", "green", "blue"])
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    shutil.copytree(finished[1].root, tmp_path / "artifacts")
+    return finished[0], Files(tmp_path / "artifacts")
+
+
+def _said(facts: Facts) -> tuple[str, str]:
+    """The page and the card, with plain spaces."""
+    page, card = (
+        text.replace("\u00a0", " ").replace("&nbsp;", " ") for text in (render_page(facts), write_card(facts))
+    )
+    return page, card
+
+
+def _advice(facts: Facts) -> str:
+    return " ".join(f"{piece.lead} {piece.text}" for piece in facts.advice).replace("\u00a0", " ")
+
+
+def _answered(level: dict[str, Any], images: int, hits: int) -> dict[str, Any]:
+    """A level of coverage.json that answers some of 100 test images."""
+    return level | {
+        "images": 100, "answered": images, "coverage": images / 100, "coverage_ci95": [0.21, 0.93],
+        "precision": hits / images, "precision_ci95": [0.32, 0.97],
+    }  # fmt: skip
+
+
+def test_the_level_on_the_first_screen_is_the_one_by_which_predict_abstains(run: Run) -> None:
+    params, files = run
+    usual = Reference.load(files.quantized / REFERENCE).precision
+    path = files.evaluation / "coverage.json"
+    shares = {0.90: (80, 72), 0.95: (50, 49), 0.99: (20, 20)}
+    write_json(path, [_answered(level, *shares[level["wanted"]]) for level in read_json(path)])
+    facts = collect_facts(params, files)
+    page, card = _said(facts)
+    coverage, precision = shares[usual][0], 100 * shares[usual][1] / shares[usual][0]
+    assert f"thresholds for {usual:.0%}".replace("%", " %") in page
+    assert f"<b>{coverage} %</b>" in page
+    assert f"It can answer {coverage} % alone. Above thresholds set for {100 * usual:.0f} %" in _advice(facts)
+    assert f"{precision:.1f} % of them" in page
+    assert f"abstain by the thresholds for {100 * usual:.0f} %" in card
