@@ -186,7 +186,8 @@ def _impact(facts: Facts) -> list[str]:
 def _technical(facts: Facts) -> list[str]:
     size, scores = facts.use.input_size_px, facts.scores
     median, p95 = milliseconds(scores.latency_ms_median), milliseconds(scores.latency_ms_p95)
-    commit = [f"- **Commit:** `{facts.run.commit}`"] if facts.run.commit else []
+    changes = ", plus changes that were not committed" if facts.run.uncommitted else ""
+    commit = [f"- **Commit:** `{facts.run.commit}`{changes}"] if facts.run.commit else []
     return [
         f"- **File:** `model.tflite`, {file_size(scores.size_bytes)}.",
         f"- **Input:** one RGB image, uint8, 1 × {size} × {size} × 3. **Output:** one probability a class.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,31 @@ def test_the_level_on_the_first_screen_is_the_one_by_which_predict_abstains(run:
     assert f"It can answer {coverage} % alone. Above thresholds set for {100 * usual:.0f} %" in _advice(facts)
     assert f"{precision:.1f} % of them" in page
     assert f"abstain by the thresholds for {100 * usual:.0f} %" in card
+
+
+def _git(project: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    return subprocess.run(["git", *who, *arguments], cwd=project, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_run_from_changes_that_were_not_committed_gives_no_checkout_that_would_restore_something_else(
+    run: Run,
+) -> None:
+    params, files = run
+    project = files.root.parent
+    (project / ".gitignore").write_text("artifacts\n")
+    for name in ("params.yaml", "dvc.lock"):
+        (project / name).write_text("a: 1\n")
+    _git(project, "init", "-q")
+    _git(project, "add", ".")
+    _git(project, "commit", "-q", "-m", "first")
+    commit = _git(project, "rev-parse", "HEAD").strip()
+    (project / "dvc.lock").write_text("stages: {}\n")  # as every run of the pipeline leaves it
+    page, card = _said(collect_facts(params, files))
+    assert f"git checkout {commit} &amp;&amp; dvc repro" in page
+    assert "not committed" not in page + card
+    (project / "params.yaml").write_text("a: 2\n")
+    page, card = _said(collect_facts(params, files))
+    assert "git checkout" not in page
+    assert f"<code>{commit}</code> <b>plus changes that were not committed</b>" in page
+    assert f"`{commit}`, plus changes that were not committed" in card
