@@ -14,7 +14,9 @@ from scipy import stats
 from automl_cnn.evaluate.intervals import (
     DRAWS_AT_ONCE,
     LOG_LOSS_ROW,
+    MEANS_OVER_CLASSES,
     bootstrap_scores,
+    scarcest_groups,
     scores_of,
     share_interval,
     sums_by_group,
@@ -120,7 +122,7 @@ def compare_paired(
     """
     if first.shape != second.shape or len(first) != len(labels):
         raise ValueError(f"probabilities of shape {first.shape} and {second.shape} for {len(labels)} labels")
-    n_groups = int(groups.max()) + 1
+    n_groups, scarcest = int(groups.max()) + 1, scarcest_groups(labels, groups)
     samples = [
         bootstrap_scores(labels, given, groups, resamples=resamples, bins=_ONE_BIN, seed=seed)
         for given in (first, second)
@@ -130,8 +132,9 @@ def compare_paired(
     for name in METRICS:
         reach = -math.log(PROBABILITY_FLOOR) if name == "log_loss" else 1.0
         low, high = share_interval(
-            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach
-        )
+            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach,
+            scarcest=scarcest if name in MEANS_OVER_CLASSES else None,
+        )  # fmt: skip
         differences[name] = Difference(observed[name], low, high, p_values[name])
     spread = float(np.std(samples[1]["accuracy"] - samples[0]["accuracy"]))
     changed = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
