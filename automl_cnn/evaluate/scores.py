@@ -104,7 +104,7 @@ def _class_intervals(
     probabilities: NDArray[np.float32],
     groups: NDArray[np.int64],
     params: EvaluateParams,
-) -> list[dict[str, list[float]]]:
+) -> list[dict[str, list[float] | None]]:
     """The 95 % intervals of precision, recall and F1; a class's units are the groups that have to do with it."""
     samples = bootstrap_classes(labels, probabilities, groups, resamples=params.bootstrap, seed=params.seed)
     predicted = probabilities.argmax(axis=1)
@@ -112,7 +112,8 @@ def _class_intervals(
     for i, line in enumerate(lines):
         units = {"precision": predicted == i, "recall": labels == i, "f1": (predicted == i) | (labels == i)}
         intervals.append({
-            f"{name}_ci95": share_interval(samples[name][i], line[name], len(np.unique(groups[rows])), 0.95)
+            f"{name}_ci95": None if line[name] is None
+            else share_interval(samples[name][i], line[name], len(np.unique(groups[rows])), 0.95)
             for name, rows in units.items()
         })  # fmt: skip
     return intervals

@@ -155,7 +155,7 @@ def _evaluation(facts: Facts) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for one in sorted(scores.classes, key=lambda one: facts.use.labels.index(one.label)):
-        shares = " | ".join(percent(share) for share in (one.precision, one.recall, one.f1))
+        shares = " | ".join("–" if share is None else percent(share) for share in (one.precision, one.recall, one.f1))
         lines.append(f"| {_plain(one.label)} | {shares} | {one.support:,} |")
     return lines
 

@@ -92,6 +92,16 @@ def test_a_mean_over_classes_without_a_mistake_is_as_sure_as_its_scarcest_class(
     assert same["balanced_accuracy_ci95"] == pytest.approx([low - 1, 1 - low])
 
 
+def test_a_file_is_scored_though_a_class_has_no_test_image() -> None:
+    labels, said = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
+    given = (0.05 + 0.85 * np.eye(4, dtype=np.float32)[said]).astype(np.float32)
+    scored = score_file(labels, given, np.arange(4), list("abcd"), EvaluateParams(bootstrap=100))
+    lines = {line["label"]: line for line in scored.scores["per_class"]}
+    assert (lines["c"]["precision"], lines["c"]["recall"], lines["c"]["recall_ci95"]) == (0.0, None, None)
+    assert {lines["d"][f"{name}_ci95"] for name in ("precision", "recall", "f1")} == {None}
+    assert len(lines["a"]["recall_ci95"]) == 2
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=1, max_size=30))
 @settings(max_examples=25, deadline=None)
 def test_the_scarcest_class_is_the_one_with_the_fewest_groups(pairs: list[tuple[int, int]]) -> None:

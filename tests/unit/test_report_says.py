@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report_run import write_report_run
 
-from automl_cnn.artifacts import Files, read_json, write_json
+from automl_cnn.artifacts import Files, read_json, read_lines, write_json, write_lines
 from automl_cnn.config import Params
 from automl_cnn.reference.record import REFERENCE, Reference
 from automl_cnn.report.card import write_card
@@ -93,3 +93,23 @@ def test_a_run_from_changes_that_were_not_committed_gives_no_checkout_that_would
     assert "git checkout" not in page
     assert f"<code>{commit}</code> <b>plus changes that were not committed</b>" in page
     assert f"`{commit}`, plus changes that were not committed" in card
+
+
+def test_a_class_without_test_images_has_no_score_and_stands_last(run: Run) -> None:
+    params, files = run
+    path = files.evaluation / "metrics.json"
+    metrics = read_json(path)
+    unseen = dict.fromkeys(("precision", "recall", "f1", "precision_ci95", "recall_ci95", "f1_ci95", "roc_auc"))
+    metrics["test"]["per_class"].insert(
+        0, {**metrics["test"]["per_class"][0], "label": "amber", "support": 0, **unseen}
+    )
+    for line in metrics["test"]["per_class"][1:]:
+        line["recall"] = 0.9
+    write_json(path, metrics)
+    write_lines(files.quantized / "labels.txt", ["amber", *read_lines(files.quantized / "labels.txt")])
+    facts = collect_facts(params, files)
+    assert [line.label for line in facts.scores.classes][-1] == "amber"
+    page, card = _said(facts)
+    assert "| amber | – | – | – | 0 |" in card
+    assert '<td class="name">amber</td>' + 3 * '<td class="n">–</td>' in page
+    assert "Nothing is known of amber: no test image." in _advice(facts)
