@@ -55,17 +55,23 @@ class CoverageLevel:
 
 @dataclass(frozen=True)
 class SliceLine:
-    """One part of the test split against the rest of it."""
+    """One part of the test split against the rest of it; `expected` is what its classes reach in the whole split."""
 
     name: str
     value: str
     images: int
     accuracy: float
     interval: tuple[float, float]
+    expected: float
     difference: float
     difference_interval: tuple[float, float]
     p_adjusted: float
     weak: bool
+
+    @property
+    def below_expected(self) -> bool:
+        """Whether its classes alone do not explain how weak it is: not even the interval reaches what they would."""
+        return self.interval[1] < self.expected
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,7 @@ def read_slices(files: Files) -> SliceFacts | None:
             images=one["images"],
             accuracy=one["accuracy"],
             interval=(one["accuracy_ci95"][0], one["accuracy_ci95"][1]),
+            expected=one["expected"],
             difference=one["difference"],
             difference_interval=(one["difference_ci95"][0], one["difference_ci95"][1]),
             p_adjusted=one["p_adjusted"],

@@ -133,14 +133,16 @@ def _confidence(scores: ScoreFacts) -> Advice | None:
 
 
 def _weak_slices(slices: SliceFacts | None) -> Advice | None:
-    if slices is None or not slices.weak:
+    """A part that merely holds more of the harder classes is left to the advice about classes."""
+    weak = [line for line in slices.weak if line.below_expected] if slices else []
+    if not weak:
         return None
-    worst = slices.weak[0]
-    more = f", and {counted(len(slices.weak) - 1, 'other part')}" if len(slices.weak) > 1 else ""
+    worst = weak[0]
+    more = f"; {counted(len(weak) - 1, 'other part')} below theirs, too" if len(weak) > 1 else ""
     return Advice(
         "Weaker on a part of the images.",
         f"{worst.name} {worst.value}: {percent(worst.accuracy, 0)} of {counted(worst.images, 'test image')} right, "
-        f"{points(worst.difference)} points against the rest{more}. Collect more of these.",
+        f"where {percent(worst.expected, 0)} are to be expected of its classes{more}. Collect more of these.",
         "care",
     )
 

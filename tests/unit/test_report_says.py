@@ -62,6 +62,8 @@ def test_the_level_on_the_first_screen_is_the_one_by_which_predict_abstains(run:
     coverage, precision = shares[usual][0], 100 * shares[usual][1] / shares[usual][0]
     assert f"thresholds for {usual:.0%}".replace("%", " %") in page
     assert f"<b>{coverage} %</b>" in page
+    assert "without a person (95 % interval 21.0 to 93.0 %)" in page
+    assert "rightly (32.0 to 97.0 %)" in page
     assert f"It can answer {coverage} % alone. Above thresholds set for {100 * usual:.0f} %" in _advice(facts)
     assert f"{precision:.1f} % of them" in page
     assert f"abstain by the thresholds for {100 * usual:.0f} %" in card
@@ -113,3 +115,29 @@ def test_a_class_without_test_images_has_no_score_and_stands_last(run: Run) -> N
     assert "| amber | – | – | – | 0 |" in card
     assert '<td class="name">amber</td>' + 3 * '<td class="n">–</td>' in page
     assert "Nothing is known of amber: no test image." in _advice(facts)
+
+
+def _part(value: str, accuracy: float, expected: float) -> dict[str, Any]:
+    """A weak part of slices.json."""
+    return {
+        "kind": "column", "name": "camera", "value": value, "images": 60, "accuracy": accuracy,
+        "accuracy_ci95": [accuracy - 0.13, accuracy + 0.12], "expected": expected, "difference": -0.44,
+        "difference_ci95": [-0.56, -0.31], "p_adjusted": 0.001, "weak": True,
+    }  # fmt: skip
+
+
+def test_more_images_are_asked_for_only_of_a_part_that_is_weaker_than_its_classes(run: Run) -> None:
+    params, files = run
+    path = files.evaluation / "slices.json"
+    hard, old = _part("mostly of a hard class", 0.50, 0.53), _part("old", 0.52, 0.90)
+    write_json(path, read_json(path) | {"looks": 5, "slices": [hard, old]})
+    facts = collect_facts(params, files)
+    page, card = _said(facts)
+    told = "camera old: 52 % of 60 test images right, where 90 % are to be expected of its classes. Collect more"
+    assert told in _advice(facts)
+    assert "camera old" in card
+    assert '<td class="n" data-v="0.53">53.0 %</td><td class="n" data-v="-0.44">−44.0</td>' in page
+    assert '<td class="n" data-v="[-0.56, -0.31]">−56.0 to −31.0</td>' in page
+    assert "1 part of these is not clearly below what is to be expected of its classes" in page
+    write_json(path, read_json(path) | {"slices": [hard]})
+    assert "Collect more of these" not in _advice(collect_facts(params, files))
