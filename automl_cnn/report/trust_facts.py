@@ -100,12 +100,19 @@ class LearningClass:
 
 @dataclass(frozen=True)
 class LearningFacts:
-    """Would more labels help: the sentence, charts by name (overall, classes), the classes with the largest gain."""
+    """Would more labels help.
+
+    Attributes:
+        charts: by name: overall, classes.
+        classes: those with the largest gain, CLASSES at most.
+        left_out: a phrase a class that has too few images for a curve.
+    """
 
     sentence: str
     overall_helps: bool
     charts: dict[str, str]
     classes: tuple[LearningClass, ...]
+    left_out: tuple[str, ...]
 
 
 def read_curves(files: Files, weakest: tuple[str, ...]) -> CurveFacts | None:
@@ -216,6 +223,10 @@ def read_learning(files: Files) -> LearningFacts | None:
                 one["gain_wanted"], one["images_wanted"], one["helps"],
             )
             for one in classes[:CLASSES]
+        ),
+        left_out=tuple(
+            f"{one['label']} ({one['training_images']:,} to learn from, {one['validation_images']:,} to judge by)"
+            for one in found.get("left_out", ())
         ),
     )  # fmt: skip
 

@@ -141,3 +141,12 @@ def test_more_images_are_asked_for_only_of_a_part_that_is_weaker_than_its_classe
     assert "1 part of these is not clearly below what is to be expected of its classes" in page
     write_json(path, read_json(path) | {"slices": [hard]})
     assert "Collect more of these" not in _advice(collect_facts(params, files))
+
+
+def test_a_class_that_is_too_rare_for_a_learning_curve_is_named(run: Run) -> None:
+    params, files = run
+    path = files.evaluation / "learning_curve.json"
+    rare = {"label": "amber", "training_images": 2, "validation_images": 1, "note": ""}
+    write_json(path, read_json(path) | {"left_out": [rare]})
+    page, _ = _said(collect_facts(params, files))
+    assert "collect more first.</b> amber (2 to learn from, 1 to judge by).</p>" in page
