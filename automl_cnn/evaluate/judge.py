@@ -1,4 +1,4 @@
-"""Judge the file that ships on the locked test split, with its float twin beside it. Nothing else reads that split."""
+"""Judge the file that ships on the locked test split, with its float twin beside it. No stage learns or chooses by that split."""
 
 from __future__ import annotations
 
