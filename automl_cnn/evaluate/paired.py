@@ -139,7 +139,8 @@ def compare_paired(
         differences[name] = Difference(observed[name], low, high, p_values[name])
     spread = float(np.std(samples[1]["accuracy"] - samples[0]["accuracy"]))
     said = [given.argmax(axis=1) for given in (first, second)]
-    won = np.bincount(groups, (said[1] == labels).astype(np.float64) - (said[0] == labels))
+    won = np.zeros(n_groups)
+    np.add.at(won, groups, (said[1] == labels).astype(np.float64) - (said[0] == labels))
     verdict = _verdict(differences["accuracy"], confidence)
     detectable, needed = _power(won, len(labels), spread, confidence, verdict)
     return Comparison(
