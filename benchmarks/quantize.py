@@ -34,6 +34,7 @@ NETWORKS = ("efficientnet-lite0", "mobilenet-1.0", "mobilenetv2-1.0", "mobilenet
 CLOSE = ("efficientnet-lite", "mobilenet-", "mobilenetv2")  # families that quantize as they are
 WAYS = ("float", "post-training", "ai-edge", "tfmot as documented", "ours")
 FLOAT, POST_TRAINING, OURS = WAYS[0], WAYS[1], WAYS[-1]
+EQUALIZED = ("post-training, equalized", "ours, equalized")  # beside the same without
 POINTS = 100.0
 
 
@@ -85,7 +86,7 @@ def _text(file: dict[str, Any]) -> str:
 def _report(asked: Any, runs: list[dict[str, Any]]) -> Result:
     settings = {key: getattr(asked, key) for key in ("seeds", "size", "epochs", "steps")}
     result = Result("quantize", settings)
-    accuracy, shape, speed = [], [], []
+    accuracy, equalized, shape, speed = [], [], [], []
     for name, network in product(asked.sets, asked.networks):
         of_both = [run for run in runs if run["set"] == name and run["backbone"] == network]
         if not of_both:
@@ -101,6 +102,7 @@ def _report(asked: Any, runs: list[dict[str, Any]]) -> Result:
             name, network + from_scratch, len(of_both), *means, f"{loss:+.2f} ({low:+.2f} to {high:+.2f})",
             f"{behind:+.2f} ({behind_low:+.2f} to {behind_high:+.2f})",
         ))  # fmt: skip
+        equalized.append((name, network, len(of_both), *(_gain(of_both, way) for way in EQUALIZED)))
         bound = 0.3 if network.startswith(CLOSE) else 1.0
         result.targets += [
             Target(f"{name}, {network}: points lost against float", loss, at_most=bound),
@@ -111,6 +113,10 @@ def _report(asked: Any, runs: list[dict[str, Any]]) -> Result:
     result.table(
         "Accuracy on the test side, mean of the seeds; points lost by ours with paired 95 % intervals over all",
         ("set", "network", "seeds", *WAYS, "against float", "against post-training"), accuracy,
+    )  # fmt: skip
+    result.table(
+        "Points gained by equalizing channels first, with paired 95 % intervals",
+        ("set", "network", "seeds", POST_TRAINING, OURS), equalized,
     )  # fmt: skip
     result.table(
         "The int8 file", ("set", "network", "float tensors", "partitions", "times smaller", "simulated: same class"),
@@ -125,6 +131,15 @@ def _report(asked: Any, runs: list[dict[str, Any]]) -> Result:
 
 def _right(runs: list[dict[str, Any]], way: str) -> np.ndarray:
     return np.concatenate([np.array(run["files"][way].get("right", []), np.int64) for run in runs])
+
+
+def _gain(runs: list[dict[str, Any]], way: str) -> str:
+    having = [run for run in runs if way in run["files"]]  # a network without ReLU has nothing to equalize
+    if not having:
+        return "nothing to equalize"
+    plain, equalized = _right(having, way.partition(",")[0]), _right(having, way)
+    low, high = (POINTS * end for end in paired_drop(equalized > 0, plain > 0))
+    return f"{POINTS * (equalized.mean() - plain.mean()):+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _shape(result: Result, name: str, network: str, runs: list[dict[str, Any]]) -> tuple[Any, ...]:

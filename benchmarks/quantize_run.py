@@ -42,6 +42,7 @@ from automl_cnn.progress import silent  # noqa: E402
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8  # noqa: E402
 from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges  # noqa: E402
 from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
+from automl_cnn.quantize.equalize import equalize  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
 from automl_cnn.quantize.ladder import run_all  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
@@ -116,10 +117,13 @@ def run(task: Task) -> dict[str, Any]:
             "ai-edge": convert_ai_edge_int8(twin, calibration),
             "tfmot as documented": _documented(spec, weights, sides["train"], task.seed),
         }
-        making = Making(spec, twin, calibration, sides["train"], sides["validation"], params.quantize, folder, silent)
         started = time.perf_counter()
-        contents["ours"] = making.exports()["qat_int8"]()
+        contents["ours"] = _ours(spec, twin, calibration, sides, params.quantize, folder)
         qat_s = time.perf_counter() - started
+        equalized = build_twin(spec, weights)
+        if equalize(equalized, calibration):
+            contents["post-training, equalized"] = convert_ptq_int8(equalized, calibration)
+            contents["ours, equalized"] = _ours(spec, equalized, calibration, sides, params.quantize, folder)
         found: dict[str, Any] = {
             "backbone": task.backbone, "size_px": task.size_px, "seed": task.seed, "n": len(sides["test"].labels),
             "tuning_s_per_1000": 1000 * _epoch_seconds(tuned.history) / len(material.training.rows),
@@ -147,6 +151,14 @@ def _params(task: Task) -> Params:
 def _side(files: Files, material: Material, name: str, size_px: int) -> LabelledImages:
     rows = split_rows(files, name)
     return LabelledImages(load_images(material.store, rows.store_rows, size_px), rows.labels)
+
+
+def _ours(
+    spec: Any, twin: Any, calibration: NDArray[np.uint8], sides: dict[str, LabelledImages], params: QuantizeParams,
+    folder: Path,
+) -> bytes:  # fmt: skip
+    making = Making(spec, twin, calibration, sides["train"], sides["validation"], params, folder, silent)
+    return making.exports()["qat_int8"]()
 
 
 def _documented(spec: Any, weights: Weights, training: LabelledImages, seed: int) -> bytes | str:

@@ -16,6 +16,8 @@ from automl_cnn.evaluate.metrics import brier_losses, confidence_bins, label_los
 
 DRAWS_AT_ONCE = 4_000_000  # group draws held in memory together: 32 MB
 LOG_LOSS_ROW, BRIER_ROW = -2, -1  # of the sums
+MEANS_OVER_CLASSES = ("balanced_accuracy", "macro_f1")
+_SAME = 1e-9  # two draws that differ by less are equal: sums of floats in another order
 
 
 def bootstrap_scores(
@@ -108,6 +110,7 @@ def share_interval(
     *,
     low: float = 0.0,
     high: float = 1.0,
+    scarcest: int | None = None,
 ) -> list[float]:
     """The percentile interval of a share, or of another score that has bounds.
 
@@ -117,20 +120,33 @@ def share_interval(
         n_groups: units that were drawn.
         confidence: share of draws inside the interval, 0…1.
         low, high: least and greatest possible value: 0 and 1 of a share, −1 and 1 of a difference of two.
+        scarcest: of a mean over classes, `scarcest_groups`: it is no surer than what the scarcest class says.
     Returns:
-        [low, high]. One group alone says nothing: the whole range. Of a share of exactly 0 or 1 every draw is the same;
-        there the exact binomial bound over groups takes the bootstrap's place.
+        [low, high]. One group alone says nothing: the whole range. Where every draw is the same (a share of exactly 0
+        or 1, two models that are right on the same images) the bootstrap would be certain; the exact binomial bound
+        takes its place: on the share of groups that may be otherwise and yet not be among those seen, each of them as
+        bad or as good as can be.
     Source: Clopper and Pearson 1934, for the bound.
     """
     tail = (1 - confidence) / 2
-    if n_groups < 2:
-        return [low, high]
-    if (low, high) == (0.0, 1.0) and point in (0.0, 1.0):
-        reach = 1 - tail ** (1 / n_groups)
-        return [1 - reach, 1.0] if point else [0.0, reach]
     known = samples[np.isfinite(samples)]
-    bounds = np.quantile(known if len(known) else np.array([low, high]), [tail, 1 - tail])
+    if n_groups < 2 or not len(known):
+        return [low, high]
+    if np.ptp(known) <= _SAME:
+        unseen = 1 - tail ** (1 / (n_groups if scarcest is None else scarcest))
+        return [point - unseen * (point - low), point + unseen * (high - point)]
+    bounds = np.quantile(known, [tail, 1 - tail])
     return [float(bounds[0]), float(bounds[1])]
+
+
+def scarcest_groups(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> int:
+    """Groups that the class with the fewest of them has; classes that do not occur are left out.
+
+    Args:
+        labels, groups: int64 [n], as in `bootstrap_scores`.
+    """
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
+    return int(np.unique(pairs[0], return_counts=True)[1].min())
 
 
 def _resampled(sums: sparse.csr_array, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Judge the file that ships on the locked test split, with its float twin beside it. Nothing else reads that split."""
+"""Judge the shipped file on the locked test split, its float twin beside it. No other stage scores or chooses by it."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ WORTH_IT = 0.005  # more labels help when the lower end of the gain by TIMES as 
 LEAST_GROUPS = 5  # … and there are as many groups to be sure by
 _FLOORS = np.linspace(0.0, 0.9, 10)  # of the error that no label removes, as shares of the least error that was seen
 _LEAST_ERROR = 1e-4
+_TOO_FEW = "too few images for a curve: collect more first"
 
 
 @dataclass(frozen=True)
@@ -69,17 +70,21 @@ def measure_learning_curve(
         progress: told after every fit.
     Returns:
         What learning_curve.json holds: sentence; validation_images; seeds; overall (accuracy) and classes (recall; a
-        list in the order of class_names, those without validation images left out), each with label (classes alone),
-        points, a list of images (of the class, on average over the seeds), score and score_ci95; ahead, with images
-        (TIMES as many), score, score_ci95, gain and gain_ci95; gain_wanted; images_wanted, how many more images that
-        takes, None where not even MOST_TIMES as many are enough; and helps. overall is None where there are too few
-        images. Every draw behind the intervals takes validation groups and seeds anew and fits all points but one.
+        list in the order of class_names), each with label (classes alone), points, a list of images (of the class, on
+        average over the seeds), score and score_ci95; ahead, with images (TIMES as many), score, score_ci95, gain and
+        gain_ci95; gain_wanted; images_wanted, how many more images that takes, None where not even MOST_TIMES as many
+        are enough; and helps. left_out lists the classes that no smallest training set holds, or that validation lacks:
+        label, training_images, validation_images and note. overall is None where there are too few images of all
+        classes. Every draw behind the intervals takes validation groups and seeds anew and fits all points but one.
     Source: Hestness et al. 2017 for the power law with a floor.
     """
     counts = np.bincount(training.labels, minlength=len(class_names))
     if len(training.labels) < LEAST_A_CLASS * len(class_names) or not len(validation.labels):
         sentence = f"{len(training.labels):,} training images of {len(class_names)} classes are too few to tell."
-        return {"sentence": sentence, "validation_images": len(validation.labels), "overall": None, "classes": []}
+        return {
+            "sentence": sentence, "validation_images": len(validation.labels), "overall": None, "classes": [],
+            "left_out": [],
+        }  # fmt: skip
     rng = np.random.default_rng(seed)
     judged = np.sort(rng.permutation(len(validation.labels))[:LARGEST])
     wrong, images = _learn(training, validation, judged, len(class_names), rng, progress)
@@ -91,17 +96,26 @@ def measure_learning_curve(
         len(np.unique(groups)),
     )  # fmt: skip
     units = [len(np.unique(groups[labels == i])) for i in range(len(class_names))]
+    has_curve = [bool(np.isfinite(errors[:, i]).all() and images[0, i] > 0) for i in range(len(class_names))]
     classes = [
         {
             "label": name,
             **_look_ahead(images[:, i], errors[:, i], drawn[:, i], kept, int(counts[i]), CLASS_GAIN, units[i]),
         }
         for i, name in enumerate(class_names)
-        if np.isfinite(errors[:, i]).all() and images[0, i] > 0
+        if has_curve[i]
     ]
+    left_out = [
+        {
+            "label": name, "training_images": int(counts[i]), "validation_images": int((validation.labels == i).sum()),
+            "note": _TOO_FEW,
+        }
+        for i, name in enumerate(class_names)
+        if not has_curve[i]
+    ]  # fmt: skip
     return {
         "sentence": _sentence(overall, classes), "validation_images": len(judged), "seeds": SEEDS, "overall": overall,
-        "classes": classes,
+        "classes": classes, "left_out": left_out,
     }  # fmt: skip
 
 

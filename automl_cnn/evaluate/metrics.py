@@ -21,17 +21,18 @@ class ClassScore:
 
     Attributes:
         label: its name.
-        precision, recall, f1: 0…1, 0 where undefined.
+        precision: 0…1, None where no image was answered with this class.
+        recall, f1: 0…1, None where no image bears the label.
         support: images that bear the label.
-        precision_ci95, recall_ci95, f1_ci95: low and high of the 95 % interval.
+        precision_ci95, recall_ci95, f1_ci95: low and high of the 95 % interval; None where the score is.
         roc_auc, average_precision: as of `curves.class_curves`.
         All five are None where nobody asked for them.
     """
 
     label: str
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
     precision_ci95: list[float] | None = None
     recall_ci95: list[float] | None = None
@@ -73,29 +74,34 @@ def score_probabilities(
         bins: equal-width bins of confidence for the expected calibration error.
     Returns:
         balanced_accuracy is the mean recall of the classes that occur in `labels`; macro_f1 the mean F1 of the classes
-        that occur there or among the predictions; log_loss has PROBABILITY_FLOOR as the least probability of a label;
-        brier adds up over the classes.
+        that occur there or among the predictions, one of the predictions alone counting 0; log_loss has
+        PROBABILITY_FLOOR as the least probability of a label; brier adds up over the classes.
     Source: Guo et al. 2017, equation 3, for the calibration error; Brier 1950, equation 2.
     """
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = precision_recall_fscore_support(
         labels, predicted, labels=np.arange(len(class_names)), zero_division=0
     )
-    occurs = support > 0
-    either = occurs | np.isin(np.arange(len(class_names)), predicted)
+    occurs, answered = support > 0, np.isin(np.arange(len(class_names)), predicted)
     table = calibration_table(labels, probabilities, bins)
     ranks = label_ranks(labels, probabilities)
     return Scores(
         n=len(labels),
         accuracy=float(accuracy_score(labels, predicted)),
         balanced_accuracy=float(recall[occurs].mean()),
-        macro_f1=float(f1[either].mean()),
+        macro_f1=float(f1[occurs | answered].mean()),
         log_loss=float(label_losses(labels, probabilities).mean()),
         brier=float(brier_losses(labels, probabilities).mean()),
         ece=float(((table["accuracy"] - table["confidence"]).abs() * table["count"]).sum() / len(labels)),
         top_k={str(k): float((ranks < k).mean()) for k in top_ks(len(class_names))},
         per_class=tuple(
-            ClassScore(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+            ClassScore(
+                name,
+                precision=float(precision[i]) if answered[i] else None,
+                recall=float(recall[i]) if occurs[i] else None,
+                f1=float(f1[i]) if occurs[i] else None,
+                support=int(support[i]),
+            )
             for i, name in enumerate(class_names)
         ),
     )

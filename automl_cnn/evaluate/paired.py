@@ -14,7 +14,9 @@ from scipy import stats
 from automl_cnn.evaluate.intervals import (
     DRAWS_AT_ONCE,
     LOG_LOSS_ROW,
+    MEANS_OVER_CLASSES,
     bootstrap_scores,
+    scarcest_groups,
     scores_of,
     share_interval,
     sums_by_group,
@@ -58,9 +60,10 @@ class Comparison:
         verdict: on the second model's accuracy: better or worse only where the interval leaves out 0 and the
             permutation test agrees.
         changed: int64 [k], rows of the images whose predicted class differs.
-        detectable: the difference of accuracy, 0…1, that a test set like this shows four times out of five.
-        images_needed: of the same kind, to show a difference like the one that was found as often; None where none
-            was found.
+        detectable: the difference of accuracy, 0…1, that a test set like this shows four times out of five; not less
+            than one that was found and not shown.
+        images_needed: of the same kind, to show a difference like the one that was found as often; more than n where
+            it was not shown; None where none was found.
     """
 
     n: int
@@ -127,7 +130,7 @@ def compare_paired(
     """
     if first.shape != second.shape or len(first) != len(labels):
         raise ValueError(f"probabilities of shape {first.shape} and {second.shape} for {len(labels)} labels")
-    n_groups = int(groups.max()) + 1
+    n_groups, scarcest = int(groups.max()) + 1, scarcest_groups(labels, groups)
     samples = [
         bootstrap_scores(labels, given, groups, resamples=resamples, bins=_ONE_BIN, seed=seed)
         for given in (first, second)
@@ -137,22 +140,25 @@ def compare_paired(
     for name in METRICS:
         reach = -math.log(PROBABILITY_FLOOR) if name == "log_loss" else 1.0
         low, high = share_interval(
-            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach
-        )
+            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach,
+            scarcest=scarcest if name in MEANS_OVER_CLASSES else None,
+        )  # fmt: skip
         differences[name] = Difference(observed[name], low, high, p_values[name])
     spread = float(np.std(samples[1]["accuracy"] - samples[0]["accuracy"]))
-    changed = np.flatnonzero(first.argmax(axis=1) != second.argmax(axis=1))
-    detectable = _detectable(spread, n_groups, confidence)
-    found = abs(differences["accuracy"].value)
+    said = [given.argmax(axis=1) for given in (first, second)]
+    won = np.zeros(n_groups)
+    np.add.at(won, groups, (said[1] == labels).astype(np.float64) - (said[0] == labels))
+    verdict = _verdict(differences["accuracy"], confidence)
+    detectable, needed = _power(won, len(labels), spread, confidence, verdict)
     return Comparison(
         n=len(labels),
         groups=n_groups,
         confidence=confidence,
         differences=differences,
-        verdict=_verdict(differences["accuracy"], confidence),
-        changed=changed.astype(np.int64),
+        verdict=verdict,
+        changed=np.flatnonzero(said[0] != said[1]).astype(np.int64),
         detectable=detectable,
-        images_needed=math.ceil(len(labels) * (detectable / found) ** 2) if found > _SAME and spread > 0 else None,
+        images_needed=needed,
     )
 
 
@@ -161,6 +167,30 @@ def _verdict(found: Difference, confidence: float) -> Verdict:
     if found.p_value > 1 - confidence or found.low <= 0 <= found.high:
         return "too_small_to_tell"
     return "better" if found.value > 0 else "worse"
+
+
+def _power(
+    won: NDArray[np.float64], n: int, spread: float, confidence: float, verdict: Verdict
+) -> tuple[float, int | None]:
+    """What n images can show, and how many it takes to show what was found.
+
+    The standard error alone promises too much of a handful of groups: where u of them tell the models apart the swap
+    test's p value is at least 2 / 2^u, so that below some u nothing is shown however large the difference is.
+
+    Args:
+        won: float64 [groups], hits of the second model − hits of the first.
+    """
+    by_spread, found = _detectable(spread, len(won), confidence), abs(float(won.sum())) / n
+    apart, least = int(np.count_nonzero(won)), math.ceil(1 - math.log2(1 - confidence))
+    missed = verdict == "too_small_to_tell"
+    detectable = max(by_spread, found) if missed else by_spread
+    if apart < least:
+        each = float(np.abs(won).sum()) / n / apart if apart else 1 / len(won)  # what one such group weighs
+        detectable = max(detectable, least * each)
+    if found <= _SAME:
+        return min(1.0, detectable), None
+    needed = max(math.ceil(n * (by_spread / found) ** 2) if spread > 0 else 0, math.ceil(n * least / apart))
+    return min(1.0, detectable), max(needed, n + 1) if missed else needed
 
 
 def _detectable(spread: float, n_groups: int, confidence: float) -> float:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from automl_cnn.config import EvaluateParams
 from automl_cnn.evaluate.curves import ClassCurves, class_curves, mean_area
-from automl_cnn.evaluate.intervals import bootstrap_classes, bootstrap_scores, share_interval
+from automl_cnn.evaluate.intervals import (
+    MEANS_OVER_CLASSES,
+    bootstrap_classes,
+    bootstrap_scores,
+    scarcest_groups,
+    share_interval,
+)
 from automl_cnn.evaluate.metrics import PROBABILITY_FLOOR, score_probabilities
 
 SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -26,11 +32,13 @@ class Scored:
         scores: as metrics.json has them under `test` and `float`.
         samples: name → float64 [resamples], behind the intervals.
         curves: of every class.
+        scarcest: groups that the class with the fewest of them has.
     """
 
     scores: dict[str, Any]
     samples: dict[str, NDArray[np.float64]]
     curves: ClassCurves
+    scarcest: int
 
 
 def score_file(
@@ -54,11 +62,11 @@ def score_file(
         labels, probabilities, groups,
         resamples=params.bootstrap, bins=params.calibration_bins, seed=params.seed,
     )  # fmt: skip
-    n_groups = int(groups.max()) + 1
+    n_groups, scarcest = int(groups.max()) + 1, scarcest_groups(labels, groups)
     for name in (*SHARES, *LOSSES):
-        high = LOSSES.get(name, 1.0)
+        high, fewest = LOSSES.get(name, 1.0), scarcest if name in MEANS_OVER_CLASSES else None
         for key, confidence in _interval_keys(name, params):
-            scores[key] = share_interval(samples[name], scores[name], n_groups, confidence, high=high)
+            scores[key] = share_interval(samples[name], scores[name], n_groups, confidence, high=high, scarcest=fewest)
     scores["top_k_ci95"] = {
         k: share_interval(samples[f"top_{k}"], share, n_groups, 0.95) for k, share in scores["top_k"].items()
     }
@@ -71,7 +79,7 @@ def score_file(
             scores["per_class"], intervals, curves.roc_auc, curves.average_precision, strict=True
         )
     ]
-    return Scored(scores, samples, curves)
+    return Scored(scores, samples, curves, scarcest)
 
 
 def difference_of(
@@ -84,8 +92,9 @@ def difference_of(
     for name in SHARES:
         difference[name] = shipped.scores[name] - twin.scores[name]
         samples = shipped.samples[name] - twin.samples[name]
+        fewest = shipped.scarcest if name in MEANS_OVER_CLASSES else None
         for key, confidence in _interval_keys(name, params):
-            difference[key] = share_interval(samples, difference[name], n_groups, confidence, low=-1.0)
+            difference[key] = share_interval(samples, difference[name], n_groups, confidence, low=-1.0, scarcest=fewest)
     return difference
 
 
@@ -95,7 +104,7 @@ def _class_intervals(
     probabilities: NDArray[np.float32],
     groups: NDArray[np.int64],
     params: EvaluateParams,
-) -> list[dict[str, list[float]]]:
+) -> list[dict[str, list[float] | None]]:
     """The 95 % intervals of precision, recall and F1; a class's units are the groups that have to do with it."""
     samples = bootstrap_classes(labels, probabilities, groups, resamples=params.bootstrap, seed=params.seed)
     predicted = probabilities.argmax(axis=1)
@@ -103,7 +112,8 @@ def _class_intervals(
     for i, line in enumerate(lines):
         units = {"precision": predicted == i, "recall": labels == i, "f1": (predicted == i) | (labels == i)}
         intervals.append({
-            f"{name}_ci95": share_interval(samples[name][i], line[name], len(np.unique(groups[rows])), 0.95)
+            f"{name}_ci95": None if line[name] is None
+            else share_interval(samples[name][i], line[name], len(np.unique(groups[rows])), 0.95)
             for name, rows in units.items()
         })  # fmt: skip
     return intervals

@@ -12,7 +12,7 @@ from automl_cnn.artifacts import Files, read_json, replacing_folder, write_json
 from automl_cnn.config import Params, QuantizeParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
-from automl_cnn.errors import ModelFileError, QuantizeError
+from automl_cnn.errors import AutoMLError
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.calibrate import choose_calibration
 from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
@@ -126,13 +126,21 @@ def climb(
         try:
             path.write_bytes(export())
             rung, probabilities = measure(path, validation, class_names, reference, progress)
-        except (QuantizeError, ModelFileError) as error:
+        except Exception as error:  # three converters and TensorFlow: each has kinds of its own
             if name == FLOAT32:
                 raise
             path.unlink(missing_ok=True)
-            rungs.append(Rung(name, error=str(error)))
+            rungs.append(Rung(name, error=_told(error)))
             continue
         rungs.append(rung)
         reference = probabilities if reference is None else reference
     progress("files", len(exports), len(exports))
     return rungs
+
+
+def _told(error: Exception) -> str:
+    """Our own errors whole; of a library's the kind and the first line."""
+    if isinstance(error, AutoMLError):
+        return str(error)
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}".removesuffix(": ")

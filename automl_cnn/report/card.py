@@ -8,6 +8,7 @@ from html import escape
 from automl_cnn.report.card_metadata import front_matter
 from automl_cnn.report.facts import Facts
 from automl_cnn.report.snippet import python_snippet
+from automl_cnn.report.verdict import ALONE
 from automl_cnn.report.wording import (
     counted,
     duration,
@@ -154,7 +155,7 @@ def _evaluation(facts: Facts) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for one in sorted(scores.classes, key=lambda one: facts.use.labels.index(one.label)):
-        shares = " | ".join(percent(share) for share in (one.precision, one.recall, one.f1))
+        shares = " | ".join("–" if share is None else percent(share) for share in (one.precision, one.recall, one.f1))
         lines.append(f"| {_plain(one.label)} | {shares} | {one.support:,} |")
     return lines
 
@@ -170,6 +171,8 @@ def _coverage(facts: Facts) -> list[str]:
                 f"- At {wanted} precision, as set on validation, it answers {answered} of the test images, "
                 f"{percent(level.precision)} of them rightly."
             )
+    if lines:
+        lines.append(f"- `predict` and `serve` abstain by the thresholds for {percent(ALONE, 0)}.")
     return lines
 
 
@@ -183,7 +186,8 @@ def _impact(facts: Facts) -> list[str]:
 def _technical(facts: Facts) -> list[str]:
     size, scores = facts.use.input_size_px, facts.scores
     median, p95 = milliseconds(scores.latency_ms_median), milliseconds(scores.latency_ms_p95)
-    commit = [f"- **Commit:** `{facts.run.commit}`"] if facts.run.commit else []
+    changes = ", plus changes that were not committed" if facts.run.uncommitted else ""
+    commit = [f"- **Commit:** `{facts.run.commit}`{changes}"] if facts.run.commit else []
     return [
         f"- **File:** `model.tflite`, {file_size(scores.size_bytes)}.",
         f"- **Input:** one RGB image, uint8, 1 × {size} × {size} × 3. **Output:** one probability a class.",

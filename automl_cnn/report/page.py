@@ -55,8 +55,8 @@ def render_page(facts: Facts) -> str:
         trim_blocks=True, lstrip_blocks=True, finalize=_tamed,
     )  # fmt: skip
     verbs = (
-        wording.percent, wording.percent_range, wording.points, wording.file_size, wording.milliseconds,
-        wording.duration, wording.counted, wording.listed, wording.bounds,
+        wording.percent, wording.percent_range, wording.points, wording.points_range, wording.file_size,
+        wording.milliseconds, wording.duration, wording.counted, wording.listed, wording.bounds,
     )  # fmt: skip
     environment.filters |= {verb.__name__: verb for verb in verbs}
     here = resources.files("automl_cnn.report")
@@ -73,6 +73,7 @@ def render_page(facts: Facts) -> str:
         charts={name: Markup(svg) for name, svg in facts.charts().items()},  # noqa: S704
         snippet=python_snippet(facts.use),
         alone=_alone(facts),
+        usual_precision=ALONE,
         **{name: getattr(facts, name) for name in facts.__dataclass_fields__},
     )
 

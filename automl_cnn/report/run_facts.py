@@ -38,6 +38,7 @@ class RunFacts:
         seeds: by section of params.yaml.
         parameters: key path and value as text; addresses and places of this machine are left out.
         commit: of the project's git checkout; empty outside one.
+        uncommitted: whether the checkout differed from it, so that the commit alone is not what ran.
         data_digest: 32 hex digits over the pixels and labels of every image, as the record in MLflow has it.
         versions: of Python and of the packages that decide results.
     """
@@ -47,6 +48,7 @@ class RunFacts:
     seeds: tuple[tuple[str, int], ...]
     parameters: tuple[tuple[str, str], ...]
     commit: str
+    uncommitted: bool
     data_digest: str
     versions: tuple[tuple[str, str], ...]
 
@@ -76,7 +78,7 @@ def read_run(params: Params, files: Files) -> RunFacts:
         path = files.timings / f"{stage}.json"
         if path.exists():
             seconds.append((stage, float(read_json(path)["seconds"])))
-    sections = params.model_dump(mode="json")
+    sections, lineage = params.model_dump(mode="json"), lineage_tags(files.root.parent)
     return RunFacts(
         preset=params.search.preset,
         stage_seconds=tuple(seconds),
@@ -87,7 +89,8 @@ def read_run(params: Params, files: Files) -> RunFacts:
             for key, value in values.items()
             if f"{section}.{key}" not in _HIDDEN
         ),
-        commit=lineage_tags(files.root.parent).get("git.commit", ""),
+        commit=lineage.get("git.commit", ""),
+        uncommitted=lineage.get("git.dirty") == "true",
         data_digest=table_digest(read_images(files)[["image_id", "label", "pixel_sha"]]),
         versions=(("python", platform.python_version()), *_versions()),
     )

@@ -68,7 +68,7 @@ class ScoreFacts:
         suspected: test images whose label the audit doubts: images, mistakes, accuracy_without; None if unknown.
         rung: of the shipped file, in words.
         majority: the label that is most frequent on the test split; always answering it scores majority_share.
-        classes: lowest F1 first.
+        classes: lowest F1 first, those without test images last.
         labels: of rows and columns of `matrix`; empty where there are more than MATRIX_CLASSES.
         pairs: most confused first.
         mistakes: images answered wrongly; mistakes_suspected have a label that the audit suspects.
@@ -138,7 +138,7 @@ def read_scores(files: Files) -> ScoreFacts:
         resamples=int(method["resamples"]),
         majority=str(frequent.index[0]),
         majority_share=float(frequent.iloc[0] / len(predictions)),
-        classes=tuple(sorted(classes, key=lambda line: (line.f1, line.label))),
+        classes=tuple(sorted(classes, key=lambda line: (line.f1 is None, line.f1 or 0.0, line.label))),
         labels=names if len(names) <= MATRIX_CLASSES else (),
         matrix=_matrix(predictions, names) if len(names) <= MATRIX_CLASSES else (),
         pairs=_pairs(predictions),

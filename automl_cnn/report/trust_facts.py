@@ -55,17 +55,23 @@ class CoverageLevel:
 
 @dataclass(frozen=True)
 class SliceLine:
-    """One part of the test split against the rest of it."""
+    """One part of the test split against the rest of it; `expected` is what its classes reach in the whole split."""
 
     name: str
     value: str
     images: int
     accuracy: float
     interval: tuple[float, float]
+    expected: float
     difference: float
     difference_interval: tuple[float, float]
     p_adjusted: float
     weak: bool
+
+    @property
+    def below_expected(self) -> bool:
+        """Whether its classes alone do not explain how weak it is: not even the interval reaches what they would."""
+        return self.interval[1] < self.expected
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,19 @@ class LearningClass:
 
 @dataclass(frozen=True)
 class LearningFacts:
-    """Would more labels help: the sentence, charts by name (overall, classes), the classes with the largest gain."""
+    """Would more labels help.
+
+    Attributes:
+        charts: by name: overall, classes.
+        classes: those with the largest gain, CLASSES at most.
+        left_out: a phrase a class that has too few images for a curve.
+    """
 
     sentence: str
     overall_helps: bool
     charts: dict[str, str]
     classes: tuple[LearningClass, ...]
+    left_out: tuple[str, ...]
 
 
 def read_curves(files: Files, weakest: tuple[str, ...]) -> CurveFacts | None:
@@ -171,6 +184,7 @@ def read_slices(files: Files) -> SliceFacts | None:
             images=one["images"],
             accuracy=one["accuracy"],
             interval=(one["accuracy_ci95"][0], one["accuracy_ci95"][1]),
+            expected=one["expected"],
             difference=one["difference"],
             difference_interval=(one["difference_ci95"][0], one["difference_ci95"][1]),
             p_adjusted=one["p_adjusted"],
@@ -209,6 +223,10 @@ def read_learning(files: Files) -> LearningFacts | None:
                 one["gain_wanted"], one["images_wanted"], one["helps"],
             )
             for one in classes[:CLASSES]
+        ),
+        left_out=tuple(
+            f"{one['label']} ({one['training_images']:,} to learn from, {one['validation_images']:,} to judge by)"
+            for one in found.get("left_out", ())
         ),
     )  # fmt: skip
 

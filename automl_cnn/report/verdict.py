@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automl_cnn.reference.abstention import USUAL_PRECISION
 from automl_cnn.report.data_facts import FaultFacts, SplitFacts
 from automl_cnn.report.score_facts import ScoreFacts
 from automl_cnn.report.trust_facts import CoverageLevel, LearningFacts, SliceFacts
-from automl_cnn.report.wording import counted, percent, percent_range, points
+from automl_cnn.report.wording import counted, listed, percent, percent_range, points
 
 WIDE_INTERVAL = 0.04  # half of it, as a share: beyond ± 4 points two models can hardly be told apart
 FEW_GROUPS = 30  # with fewer a bootstrap interval is itself too narrow
 WEAK_RECALL = 0.75
 OFF_CALIBRATION = 0.06
-ALONE = 0.95  # precision at which an answer needs no second look; the one by which `predict` abstains
+ALONE = USUAL_PRECISION  # of answers that need no second look: `predict` and `serve` abstain by its thresholds
 STRANGE = 0.10  # twice the share that is above the threshold by its making
 
 
@@ -64,13 +65,17 @@ def _against_guessing(scores: ScoreFacts) -> Advice:
 
 
 def _weakest_class(scores: ScoreFacts) -> Advice | None:
-    present = [line for line in scores.classes if line.support]
-    weakest = min(present, key=lambda line: (line.recall, line.label))
-    where = f"It recognizes {percent(weakest.recall, 0)} of the {counted(weakest.support, 'test image')} of"
-    if weakest.recall >= WEAK_RECALL:
-        return Advice("No class is left behind.", f"{where} “{weakest.label}”, its weakest class.", "good")
+    present = [(line.recall, line.label, line.support) for line in scores.classes if line.recall is not None]
+    recall, label, support = min(present)
+    where = f"It recognizes {percent(recall, 0)} of the {counted(support, 'test image')} of"
+    if recall >= WEAK_RECALL:
+        unseen = [line.label for line in scores.classes if not line.support]
+        if unseen:
+            text = f"{where} “{label}”, the weakest of the others. Label more images of these and run again."
+            return Advice(f"Nothing is known of {listed(unseen, 3)}: no test image.", text, "care")
+        return Advice("No class is left behind.", f"{where} “{label}”, its weakest class.", "good")
     return Advice(
-        f"Weak on “{weakest.label}”.",
+        f"Weak on “{label}”.",
         f"{where} this class. Where missing one is costly, have a person look, or collect more examples of it.",
         "care",
     )
@@ -128,14 +133,16 @@ def _confidence(scores: ScoreFacts) -> Advice | None:
 
 
 def _weak_slices(slices: SliceFacts | None) -> Advice | None:
-    if slices is None or not slices.weak:
+    """A part that merely holds more of the harder classes is left to the advice about classes."""
+    weak = [line for line in slices.weak if line.below_expected] if slices else []
+    if not weak:
         return None
-    worst = slices.weak[0]
-    more = f", and {counted(len(slices.weak) - 1, 'other part')}" if len(slices.weak) > 1 else ""
+    worst = weak[0]
+    more = f"; {counted(len(weak) - 1, 'other part')} below theirs, too" if len(weak) > 1 else ""
     return Advice(
         "Weaker on a part of the images.",
         f"{worst.name} {worst.value}: {percent(worst.accuracy, 0)} of {counted(worst.images, 'test image')} right, "
-        f"{points(worst.difference)} points against the rest{more}. Collect more of these.",
+        f"where {percent(worst.expected, 0)} are to be expected of its classes{more}. Collect more of these.",
         "care",
     )
 

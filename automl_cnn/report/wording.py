@@ -40,6 +40,12 @@ def points(difference: float) -> str:
     return "±0.0" if rounded == 0 else f"{rounded:+.1f}".replace("-", "−")
 
 
+def points_range(interval: Sequence[float]) -> str:
+    """(-0.013, 0.004) → "−1.3 to +0.4"."""
+    low, high = interval
+    return f"{points(low)} to {points(high)}"
+
+
 def file_size(size_bytes: int) -> str:
     """3_480_000 → "3.48 MB"; below 0.1 MB in kB."""
     return f"{size_bytes / 1e6:.2f}{NBSP}MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f}{NBSP}kB"

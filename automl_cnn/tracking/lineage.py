@@ -16,14 +16,16 @@ def lineage_tags(project: Path) -> dict[str, str]:
     Args:
         project: the folder of dvc.lock.
     Returns:
-        git.commit and git.dirty in a checkout; dvc.<stage>.<out> where there is a dvc.lock: `dvc checkout` brings back
-        what the hash names, and nothing that DVC holds need be copied into MLflow.
+        git.commit and git.dirty in a checkout; the run itself writes dvc.lock, which makes nothing dirty.
+        dvc.<stage>.<out> where there is a dvc.lock: `dvc checkout` brings back what the hash names, and nothing that
+        DVC holds need be copied into MLflow.
     """
     tags = {tag: os.environ[name] for name, tag in _EXPERIMENT.items() if os.environ.get(name)}
     commit = _git(project, "rev-parse", "HEAD")
     if commit is not None:
         tags["git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(project, "status", "--porcelain", "--untracked-files=no"))).lower()
+        changed = _git(project, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude)dvc.lock")
+        tags["git.dirty"] = str(bool(changed)).lower()
     lock = project / "dvc.lock"
     if lock.is_file():
         from ruamel.yaml import YAML

@@ -6,6 +6,7 @@ The tests of this module run in order on one project; each states one thing that
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.litert import LiteModel
 
 pytestmark = pytest.mark.slow
+MEDIAPIPE = REPOSITORY / ".venv" / "mediapipe"  # on a path of its own: it asks for another absl-py than tfmot
 
 
 def trials_logged(project: Project) -> list[dict[str, object]]:
@@ -193,6 +195,22 @@ def test_an_export_gives_the_same_answers_in_every_runtime(project: Project, fin
     expected = json.loads((folder / "golden" / "expected.json").read_text())
     assert expected["classes"] == (folder / "labels.txt").read_text().split()
     assert len(list((folder / "golden").glob("*.png"))) == len(expected["images"]) > 0
+
+
+def test_mediapipe_reads_the_labels_out_of_the_shipped_file_and_answers_as_it_was_scored(
+    project: Project, finished: Files
+) -> None:
+    if not MEDIAPIPE.exists():
+        pytest.skip("MediaPipe is not installed: make .venv/mediapipe.stamp")
+    assert "float32" not in LiteModel(finished.quantized / "model.tflite").tensor_dtypes()
+    done = subprocess.run(
+        project.command("verify", "delivered"), cwd=project.folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{MEDIAPIPE}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "mediapipe" in line)
+    images = len(list((project.folder / "delivered" / "golden").glob("*.png")))
+    assert f"as expected, {images} of {images} images of the same class" in line
 
 
 def test_an_export_that_answers_otherwise_is_found_out(project: Project, finished: Files) -> None:

@@ -5,22 +5,24 @@ The tests run in order on one project a server; each states one thing that a use
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import subprocess
-import sys
+import runpy
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 from colour_run import write_colour_run
 from conftest import REPOSITORY
 from mlflow_server import MlflowServer, postgresql
 
 from automl_cnn.artifacts import PREDICTIONS, Files, read_json, read_table, write_json, write_table
+from automl_cnn.cli import main
 from automl_cnn.config import load_params
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
 
@@ -47,13 +49,15 @@ class Site:
 
     def register(self) -> str:
         """What the stage register prints."""
-        done = self._run(str(REPOSITORY / "pipelines" / "register.py"))
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        printed = io.StringIO()
+        with self._entered(), redirect_stdout(printed):
+            runpy.run_path(str(REPOSITORY / "pipelines" / "register.py"), run_name="__main__")
+        return printed.getvalue()
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`automl-cnn …` in the project."""
-        return self._run("-c", "from automl_cnn.cli import main; main()", *arguments)
+    def run(self, *arguments: str) -> Result:
+        """`automl-cnn …` in the project; in this process, which has MLflow loaded already."""
+        with self._entered():
+            return CliRunner().invoke(main, arguments)
 
     def champion(self) -> str | None:
         return self.client.get_registered_model("automl-cnn").aliases.get("champion")
@@ -70,12 +74,12 @@ class Site:
         metrics["test"]["accuracy"] = float((table["predicted"] == table["label"]).mean())
         write_json(self.files.evaluation / "metrics.json", metrics)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            patch.setenv("MLFLOW_TRACKING_URI", self.uri)
+            yield
 
 
 @pytest.fixture(scope="module", params=[pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"])
@@ -110,7 +114,7 @@ def test_register_says_where_the_record_went_and_makes_no_champion(site: Site) -
 
 def test_promote_makes_the_first_version_champion(site: Site) -> None:
     done = site.run("promote")
-    assert (done.returncode, site.champion()) == (0, "1"), done.stderr
+    assert (done.exit_code, site.champion()) == (0, "1"), done.stderr
     assert "automl-cnn version 1 is champion now. There was no champion to compare it with." in done.stdout
     assert "is the champion already" in site.run("promote").stdout
 
@@ -119,7 +123,7 @@ def test_a_version_that_is_better_by_chance_is_refused_with_the_sentence(site: S
     site.answer_rightly(1)
     assert "version 2 (challenger); version 1 remains champion" in " ".join(site.register().split())
     done = site.run("promote")
-    assert (done.returncode, site.champion()) == (2, "1")
+    assert (done.exit_code, site.champion()) == (2, "1")
     assert "expected a model shown to be better than the champion, version 1; received" in done.stderr
     assert "The test set is too small to tell version 2 from version 1" in done.stderr
     assert "Traceback" not in done.stderr
@@ -129,7 +133,7 @@ def test_a_version_that_is_shown_to_be_better_becomes_champion_and_the_reason_is
     site.answer_rightly(20)
     site.register()
     done = site.run("promote")
-    assert (done.returncode, site.champion()) == (0, "3"), done.stderr
+    assert (done.exit_code, site.champion()) == (0, "3"), done.stderr
     tags = site.client.get_model_version("automl-cnn", "3").tags
     assert tags["promoted.because"].startswith("Version 3 is better than version 1: +23.3 points of accuracy")
     assert (tags["promoted.over"], tags["promoted.forced"]) == ("1", "false")
@@ -139,7 +143,7 @@ def test_a_person_may_decide_otherwise_but_has_to_say_why(site: Site) -> None:
     assert "belong together" in site.run("promote", "1", "--force").stderr
     assert "belong together" in site.run("promote", "1", "--reason", "cheaper").stderr
     done = site.run("promote", "1", "--force", "--reason", "version 3 fails on the new camera")
-    assert (done.returncode, site.champion()) == (0, "1"), done.stderr
+    assert (done.exit_code, site.champion()) == (0, "1"), done.stderr
     assert "after version 3. Forced: version 3 fails on the new camera" in done.stdout
     tags = site.client.get_model_version("automl-cnn", "1").tags
     assert tags["promoted.because"] == "version 3 fails on the new camera"
@@ -148,13 +152,13 @@ def test_a_person_may_decide_otherwise_but_has_to_say_why(site: Site) -> None:
 
 def test_a_version_that_does_not_exist_is_told_with_those_that_do(site: Site) -> None:
     done = site.run("promote", "9")
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert "received none of challenger, champion, 1, 2, 3" in done.stderr
 
 
 def test_compare_prints_scores_with_intervals_and_the_answers_that_changed(site: Site) -> None:
     done = site.run("compare", "champion", "challenger")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert "Data: the same 360 images" in said
     assert "Parameters: the same" in said

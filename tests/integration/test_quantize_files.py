@@ -181,6 +181,9 @@ def test_the_file_carries_its_labels_and_its_preprocessing(ladder: Ladder, tmp_p
 
 
 def test_fallbacks_are_made_only_where_no_file_that_is_int8_throughout_passes(ladder: Ladder, tmp_path: Path) -> None:
+    def exhaust() -> bytes:
+        raise MemoryError("no 12 GiB for a tensor\nat node 7")
+
     def finished(name: str) -> Callable[[], bytes]:
         return (ladder.files.quantized / f"{name}.tflite").read_bytes
 
@@ -242,6 +245,9 @@ def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder
     def refuse() -> bytes:
         raise QuantizeError("rung float16", expected="a network", received="an unknown operator", action="Change it.")
 
+    def exhaust() -> bytes:
+        raise MemoryError("no 12 GiB for a tensor\nat node 7")
+
     def finished(name: str) -> Callable[[], bytes]:
         return (ladder.files.quantized / f"{name}.tflite").read_bytes
 
@@ -249,10 +255,12 @@ def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder
         "float32": finished("float32"),
         "float16": refuse,
         "ptq_int8": lambda: b"rubbish",
+        "ai_edge_int8": exhaust,
         "qat_int8": finished("qat_int8"),
     }
     rungs = {rung.rung: rung for rung in climb(tmp_path, exports, ladder.validation, CLASSES, 1.0)}
     assert "an unknown operator" in str(rungs["float16"].error)
     assert "expected a .tflite file" in str(rungs["ptq_int8"].error)
+    assert rungs["ai_edge_int8"].error == "MemoryError: no 12 GiB for a tensor"
     assert rungs["qat_int8"].error is None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["float32.tflite", "qat_int8.tflite"]

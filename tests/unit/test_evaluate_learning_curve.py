@@ -51,6 +51,20 @@ def test_with_too_few_images_nothing_is_foretold() -> None:
     assert "too few" in found["sentence"]
 
 
+def test_a_class_too_rare_for_a_curve_is_named_and_not_dropped() -> None:
+    sides = []
+    for seed, rare in ((1, 2), (2, 1)):
+        side = _side(300, 5, 4.0, seed)
+        labels = side.labels.copy()
+        labels[:rare] = 2
+        sides.append(Embedded(side.embeddings, labels, side.groups))
+    found = measure_learning_curve(*sides, ["a", "b", "rare", "unseen"], seed=1)
+    assert [one["label"] for one in found["classes"]] == ["a", "b"]
+    counts = [(one["label"], one["training_images"], one["validation_images"]) for one in found["left_out"]]
+    assert counts == [("rare", 2, 1), ("unseen", 0, 0)]
+    assert {one["note"] for one in found["left_out"]} == {"too few images for a curve: collect more first"}
+
+
 @given(st.floats(0.0, 0.1), st.floats(0.5, 3.0), st.floats(-0.9, -0.2))
 @settings(max_examples=25, deadline=None)
 def test_a_curve_that_follows_the_law_is_continued(floor: float, scale: float, slope: float) -> None:

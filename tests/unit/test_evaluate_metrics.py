@@ -72,7 +72,17 @@ def test_a_class_without_test_images_does_not_lower_the_balanced_accuracy() -> N
     probabilities = np.eye(3, dtype=np.float32)[labels]
     scores = score_probabilities(labels, probabilities, NAMES, bins=5)
     assert (scores.balanced_accuracy, scores.macro_f1) == (1.0, 1.0)
-    assert scores.per_class[2].support == 0
+    unseen = scores.per_class[2]
+    assert (unseen.support, unseen.precision, unseen.recall, unseen.f1) == (0, None, None, None)
+
+
+def test_a_class_is_no_worse_than_unknown_where_nothing_was_asked_of_it() -> None:
+    labels, predicted = np.array([0, 0, 1]), np.array([0, 2, 0])
+    scores = score_probabilities(labels, np.eye(3, dtype=np.float32)[predicted], NAMES, bins=5)
+    found = [(one.precision, one.recall, one.f1, one.support) for one in scores.per_class]
+    assert found == [(0.5, 0.5, 0.5, 2), (None, 0.0, 0.0, 1), (0.0, None, None, 0)]
+    assert scores.balanced_accuracy == 0.25
+    assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro")) == pytest.approx(0.5 / 3)
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000), st.integers(2, 20))

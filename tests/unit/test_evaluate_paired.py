@@ -90,6 +90,36 @@ def test_the_set_size_that_it_asks_for_does_show_the_difference() -> None:
     assert _compare(np.tile(first, times), np.tile(second, times)).verdict != "too_small_to_tell"
 
 
+def test_four_of_eight_images_won_ask_for_more_than_eight_and_for_a_larger_difference() -> None:
+    found = _compare(_right(8, slice(0, 4)), _right(8, slice(0, 0)))
+    assert found.verdict == "too_small_to_tell"
+    assert found.differences["accuracy"].value == 0.5
+    assert found.images_needed == 12, "six images that tell the models apart, where four of eight did"
+    assert found.detectable == 0.75, "six of eight"
+    assert "one of about 75.0 points (80 % power); this one takes about 12 images" in found.sentence()
+
+
+def test_two_patients_who_both_speak_for_one_model_are_asked_for_four_more() -> None:
+    found = _compare(_right(40, slice(0, 40)), _right(40, slice(0, 0)), np.arange(40) // 20)
+    assert found.verdict == "too_small_to_tell"
+    assert (found.images_needed, found.detectable) == (120, 1.0)
+
+
+@given(st.integers(2, 30), st.integers(0, 10_000), st.sampled_from([0.8, 0.95, 0.99]))
+@settings(max_examples=60, deadline=None)
+def test_what_it_asks_for_is_never_less_than_what_was_not_enough(n: int, seed: int, confidence: float) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    first, second = (_answers(rng.random(n) < share, labels) for share in rng.random(2))
+    groups = np.unique(rng.integers(0, n, n), return_inverse=True)[1].astype(np.int64)
+    found = compare_paired(labels, first, second, groups, resamples=500, confidence=confidence, seed=1)
+    difference = abs(found.differences["accuracy"].value)
+    assert (found.images_needed is None) == (difference == 0)
+    if found.verdict == "too_small_to_tell":
+        assert difference - 1e-9 <= found.detectable <= 1
+        assert (found.images_needed or n + 1) > n
+
+
 @given(st.integers(1, 40), st.integers(2, 5), st.integers(0, 10_000))
 @settings(max_examples=10, deadline=None)
 def test_swapping_the_models_turns_every_figure_round(n: int, classes: int, seed: int) -> None:
