@@ -329,7 +329,8 @@ def benchmark(model: Path, threads: tuple[int, ...], runs: int, warm_up: int, as
 def promote(version: str | None, force: bool, reason: str | None) -> None:
     """Make a registered VERSION (challenger by default) champion, if it is shown to be better than the champion.
 
-    Both are compared on the same test images. "Too small to tell" is not better.
+    Both are compared on the same test images, in search.objective of the version's run; it may not be worse in balanced
+    accuracy or macro F1 either. "Too small to tell" is not better.
     """
     from automl_cnn.config import load_params
     from automl_cnn.tracking.promotion import promote as make_champion

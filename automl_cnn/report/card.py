@@ -194,7 +194,7 @@ def _technical(facts: Facts) -> list[str]:
         f"- **Latency:** {median} an image (95th percentile {p95}) on {counted(scores.threads, 'thread')}, "
         f"{scores.machine}.",
         *commit,
-        f"- **Data digest:** `{facts.run.data_digest}`, over pixels and labels.",
+        f"- **Data digest:** `{facts.run.data_digest}`, over paths, labels and pixels.",
         f"- **Software:** {', '.join(f'{name} {number}' for name, number in facts.run.versions)}.",
     ]
 

@@ -39,7 +39,7 @@ class RunFacts:
         parameters: key path and value as text; addresses and places of this machine are left out.
         commit: of the project's git checkout; empty outside one.
         uncommitted: whether the checkout differed from it, so that the commit alone is not what ran.
-        data_digest: 32 hex digits over the pixels and labels of every image, as the record in MLflow has it.
+        data_digest: 32 hex digits over path, label and pixels of every image, as the record in MLflow has it.
         versions: of Python and of the packages that decide results.
     """
 

@@ -135,7 +135,7 @@ def test_a_version_that_is_shown_to_be_better_becomes_champion_and_the_reason_is
     done = site.run("promote")
     assert (done.exit_code, site.champion()) == (0, "3"), done.stderr
     tags = site.client.get_model_version("automl-cnn", "3").tags
-    assert tags["promoted.because"].startswith("Version 3 is better than version 1: +23.3 points of accuracy")
+    assert tags["promoted.because"].startswith("Version 3 is better than version 1: +23.1 points of macro F1 (95 % ")
     assert (tags["promoted.over"], tags["promoted.forced"]) == ("1", "false")
 
 
