@@ -83,8 +83,8 @@ def test_copies_in_the_test_split_are_judged_by_their_own_labels() -> None:
     table = run_of().predictions.head(4).assign(
         pixel_sha="one", path=["w", "x", "y", "z"], image_id=["9", "1", "5", "3"], label=["cat", "dog", "cat", "dog"],
     )  # fmt: skip
-    pairs = pair_images(replace(run_of(), predictions=table), replace(run_of(), predictions=table.drop(index=0)))
-    assert pairs.table["path"].tolist() == ["x", "y", "z"]
+    pairs = pair_images(replace(run_of(), predictions=table), replace(run_of(), predictions=table.drop(index=1)))
+    assert pairs.table["path"].tolist() == ["w", "y", "z"]
     assert (pairs.only_first, pairs.only_second, pairs.relabelled) == (1, 0, 0)
 
 
