@@ -259,9 +259,14 @@ def monitor(
         click.echo(f"{labels}: {arrived.labels:,} labels, {counts}", err=True)
     found = watch(read_log(log, *bounds), reference, window=length, alpha=alpha)
     click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False) if as_json else "\n".join(describe(found)))
-    if html is not None:
-        write_page(found, log.name, html)
-        click.echo(f"page     {html}", err=True)
+    try:
+        if html is not None:
+            write_page(found, log.name, html)
+            click.echo(f"page     {html}", err=True)
+    except AutoMLError as error:
+        if found.verdict != "alarm":
+            raise
+        click.echo(f"automl-cnn: {error}", err=True)
     if found.verdict == "alarm":
         sys.exit(3)
 
