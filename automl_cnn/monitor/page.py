@@ -50,6 +50,7 @@ def render_page(found: Findings, name: str) -> str:
         # Our own style sheet and charts: the only texts that are not escaped here; charts escape what they hold.
         style=Markup("\n".join((package / sheet).read_text(encoding="utf-8") for sheet in _SHEETS)),  # noqa: S704
         found=found, name=name, headline=words.headline(found), advice=words.advice(found),
+        caveat=words.caveat(found),
         named=words.NAMES, meanings=words.MEANINGS, least=least,
         by_name={check.name: check for check in found.checks},
         value=words.value, chance=lambda p: words.chance(p, least), stability=words.stability,
