@@ -165,6 +165,24 @@ def test_a_full_disk_keeps_the_rows_before_and_after(tmp_path: Path) -> None:
     assert _ids(tmp_path) == ["image-0", "image-2"]
 
 
+@pytest.mark.parametrize("how", [{"rotate_rows": 3}, {"rotate_minutes": 0}])
+def test_a_file_that_cannot_be_packed_costs_no_row_and_is_packed_later(tmp_path: Path, how: dict[str, int]) -> None:
+    log = PredictionLog(tmp_path, **how)
+    log.append([row(0), row(1)])
+    [lines] = tmp_path.glob("*.lines")
+    in_the_way = tmp_path / f".{lines.stem}.parquet.{os.getpid()}.tmp"
+    in_the_way.mkdir()
+    log.append([row(2)])
+    log.append([row(3)])
+    assert lines.exists()
+    assert _ids(tmp_path) == [f"image-{i}" for i in range(4)]
+    in_the_way.rmdir()
+    log.append([row(4), row(5)])
+    log.close()
+    assert _ids(tmp_path) == [f"image-{i}" for i in range(6)]
+    assert not list(tmp_path.glob("*.lines"))
+
+
 def test_since_and_until_bound_what_is_read(tmp_path: Path) -> None:
     with PredictionLog(tmp_path, rotate_rows=4) as log:
         log.append([row(i) for i in range(4)])
