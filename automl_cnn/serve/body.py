@@ -143,6 +143,8 @@ async def _form_images(headers: Headers, body: bytes, limits: Limits) -> list[Se
         if error.message.startswith("Too many files"):
             raise _too_many_images("more", limits) from None
         raise _unreadable("not_a_form", "body", FORM, error.message, "Send files as curl -F file=@FILE does.") from None
+    except ValueError as error:  # a charset that is no encoding of text
+        raise _unreadable("not_a_form", "body", FORM, str(error), "Send files as curl -F file=@FILE does.") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     images = [
         SentImage(file.filename[:NAME_CHARS] if file.filename else f"{DEFAULT_NAME}[{i}]", await file.read())

@@ -91,6 +91,7 @@ class WorkerPool:
 
         Raises:
             ModelFileError: a worker could not load it.
+            AutoMLError: the system does not let so many processes start.
         """
         started = await asyncio.gather(*(self._start_worker() for _ in range(self._workers)), return_exceptions=True)
         workers = [worker for worker in started if isinstance(worker, _Worker)]
@@ -98,7 +99,7 @@ class WorkerPool:
             if isinstance(problem, BaseException):
                 for worker in workers:
                     await worker.end()
-                raise problem
+                raise self._too_many(problem) if isinstance(problem, OSError) else problem
         self._tasks = [asyncio.create_task(self._keep_at_work(worker)) for worker in workers]
 
     async def stop(self) -> None:
@@ -213,6 +214,12 @@ class WorkerPool:
             action="Save it again as JPEG or PNG, and keep this file for a report.",
         )  # fmt: skip
         _give(job, {"error": describe("crash", problem)})
+
+    def _too_many(self, problem: OSError) -> AutoMLError:
+        return AutoMLError(
+            f"{self._workers} workers", expected="as many processes as the system lets start",
+            received=problem.strerror or str(problem), action="Give fewer with --workers, or raise `ulimit -n`.",
+        )  # fmt: skip
 
     async def _start_again(self) -> _Worker:
         while True:

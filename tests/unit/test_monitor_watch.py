@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from monitored import log_of, reference_of, sample
 
-from automl_cnn.errors import DataError
+from automl_cnn.errors import DataError, ModelFileError
 from automl_cnn.monitor.describe import describe
 from automl_cnn.monitor.page import render_page
 from automl_cnn.monitor.sample import UNKNOWN, Sample
 from automl_cnn.monitor.watch import Findings, watch
+from automl_cnn.reference.record import Reference
 
 
 def _said(found: Findings) -> str:
@@ -74,3 +76,18 @@ def test_the_rate_of_false_alarms_is_told_with_what_it_holds_for() -> None:
     found = watch(log_of(sample(60, 2)), reference_of(sample(120, 1)))
     assert "5 % false alarms a look at most where images come independently of one another" in _said(found)
     assert render_page(found, "log").count("images come independently of one another") == 2
+
+
+def test_a_damaged_reference_is_told_wherever_the_damage_is(tmp_path: Path) -> None:
+    path = tmp_path / "reference.npz"
+    reference_of(sample(60, 1)).save(path)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for place in rng.choice(len(whole), 300, replace=False):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            Reference.load(path)  # a few bytes do not matter: dates in the zip's directory
+        except ModelFileError as error:
+            refused += "Copy it again" in str(error)
+    assert refused > 250

@@ -95,6 +95,17 @@ def test_any_form_gives_images_or_is_refused_with_a_reason(body: bytes) -> None:
     assert status in (413, 422)
 
 
+@pytest.mark.parametrize("charset", ["idna", "undefined", "utf-16", "no-such-charset", "punycode", "a\0b"])
+def test_a_form_in_any_charset_gives_images_or_is_422(charset: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a..b\xff"\r\n\r\nx\r\n--b--\r\n'
+    found: Any
+    try:
+        found = [image.content for image in received(body, f"multipart/form-data; boundary=b; charset={charset}")]
+    except Refusal as refusal:
+        found = (refusal.status, refusal.reason)
+    assert found in ([b"x"], (422, "not_a_form"))
+
+
 @pytest.mark.parametrize(
     ("size", "told", "reason"),
     [(10_000, None, None), (10_001, None, "too_many_bytes"), (5, "10001", "too_many_bytes")],
