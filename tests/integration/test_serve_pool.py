@@ -95,6 +95,13 @@ def test_an_image_that_hangs_is_refused_in_time_and_its_worker_replaced() -> Non
     assert labels(with_pool(ask, workers=1, timeout_s=1.0)) == ["a"]
 
 
+def test_one_image_that_hangs_costs_a_batch_itself_alone() -> None:
+    async def ask(pool: WorkerPool) -> list[Answer]:
+        return await pool.label(images("a", "hang", "b", "c"))
+
+    assert labels(with_pool(ask, timeout_s=1.0)) == ["a", "timeout", "b", "c"]
+
+
 def test_nobody_works_on_images_whose_request_has_been_given_up() -> None:
     async def ask(pool: WorkerPool) -> int:
         waiting = asyncio.create_task(pool.label(images(*["slow"] * 50)))
