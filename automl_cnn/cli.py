@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from automl_cnn import __version__
 from automl_cnn.console import screen_progress
 from automl_cnn.errors import AutoMLError, ConfigError
+
+if TYPE_CHECKING:
+    from automl_cnn.export.verify import Check
 
 
 class _Commands(click.Group):
@@ -256,9 +259,14 @@ def monitor(
         click.echo(f"{labels}: {arrived.labels:,} labels, {counts}", err=True)
     found = watch(read_log(log, *bounds), reference, window=length, alpha=alpha)
     click.echo(json.dumps(as_object(found), indent=2, ensure_ascii=False) if as_json else "\n".join(describe(found)))
-    if html is not None:
-        write_page(found, log.name, html)
-        click.echo(f"page     {html}", err=True)
+    try:
+        if html is not None:
+            write_page(found, log.name, html)
+            click.echo(f"page     {html}", err=True)
+    except AutoMLError as error:
+        if found.verdict != "alarm":
+            raise
+        click.echo(f"automl-cnn: {error}", err=True)
     if found.verdict == "alarm":
         sys.exit(3)
 
@@ -275,20 +283,33 @@ def export(formats: str, out: Path) -> None:
 
     chosen = chosen_formats(formats)
     with screen_progress("export") as progress:
-        write_export(Files(Path("artifacts")), chosen, out, progress)
+        failed = write_export(Files(Path("artifacts")), chosen, out, progress)
     for each in chosen:
-        click.echo(f"{out / each.file}: {each.about}")
+        if each.name not in failed:
+            click.echo(f"{out / each.file}: {each.about}")
+    for problem in failed.values():
+        click.echo(f"automl-cnn: {problem}", err=True)
     _verify(out)
+    if failed:
+        sys.exit(2)
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def verify(folder: Path) -> None:
     """Replay the golden images of an export in every runtime that is installed."""
-    _verify(folder)
+    from automl_cnn.errors import ExportError
+
+    checks = _verify(folder)
+    if all(check.passed is None for check in checks):
+        raise ExportError(
+            str(folder), expected="a runtime that runs one of its files",
+            received=f"none of {', '.join(check.runtime for check in checks)} here",
+            action="Install one of them with pip, then verify again.",
+        )  # fmt: skip
 
 
-def _verify(folder: Path) -> None:
+def _verify(folder: Path) -> list[Check]:
     from automl_cnn.errors import ExportError
     from automl_cnn.export.verify import describe, verify_export
 
@@ -299,9 +320,10 @@ def _verify(folder: Path) -> None:
     if wrong := [check for check in checks if check.passed is False]:
         raise ExportError(
             str(folder), expected="the answers that the model gave when it was exported",
-            received=f"others from {', '.join(f'{check.file} in {check.runtime}' for check in wrong)}",
+            received=f"others or none from {', '.join(f'{check.file} in {check.runtime}' for check in wrong)}",
             action="Do not ship these files; export again, or use another runtime.",
         )  # fmt: skip
+    return checks
 
 
 @main.command()

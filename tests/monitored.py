@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import numpy as np
+import pyarrow as pa
+from log_rows import START
 
-from automl_cnn.monitor.sample import Sample
+from automl_cnn.monitor.record import LogRecord, from_lines, to_line
+from automl_cnn.monitor.sample import UNKNOWN, Sample
+from automl_cnn.reference import ood
+from automl_cnn.reference.record import Reference
+from automl_cnn.reference.sketch import Sketcher
 
+CLASSES = ("cat", "dog", "owl")
+MODEL = "a" * 64
 SHARED = 1.645  # the score above which an image is strange: 5 % of those drawn here are
 
 
@@ -31,3 +42,30 @@ def sample(n: int, seed: int, *, group_size: int = 1) -> Sample:
         answers=truth,
         groups=groups,
     )
+
+
+def reference_of(before: Sample) -> Reference:
+    """A model's reference that is made of these images."""
+    bank = sample(100, 99).sketches
+    return Reference(
+        CLASSES, MODEL, Sketcher(np.zeros(8, np.float32), np.eye(8, dtype=np.float32)), bank, before.sketches,
+        before.probabilities, before.answers, before.groups, before.statistics, {0.9: dict.fromkeys(CLASSES, 0.6)}, 0.9,
+        ood.threshold(ood.scores(before.sketches, bank)),
+    )  # fmt: skip
+
+
+def log_of(live: Sample, *, bare: int = 0) -> pa.Table:
+    """These images as `read_log` gives them, then `bare` rows of the same model without its reference."""
+    scores = ood.scores(live.sketches, sample(100, 99).sketches)
+    records = [
+        LogRecord(
+            f"image-{i}", CLASSES[live.predicted[i]], live.confidence[i], live.probabilities[i].tolist(), MODEL,
+            bool(live.abstained[i]), scores[i], live.statistics[i].tolist(), live.sketches[i],
+            START + timedelta(minutes=i),
+        )
+        for i in range(len(live))
+    ]  # fmt: skip
+    nothing = {"abstain": None, "ood_score": None, "statistics": None, "sketch": None}
+    records += [replace(records[0], id=f"bare-{i}", **nothing) for i in range(bare)]
+    known = [None if answer == UNKNOWN else CLASSES[answer] for answer in live.answers] + [None] * bare
+    return from_lines(b"".join(map(to_line, records))).append_column("true_label", pa.array(known, pa.string()))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # pydantic would add a quarter of a second to `automl-cnn pre
     from automl_cnn.config import Resize
 
 DECODER_VERSION = 4  # raise it when the same bytes give other pixels or other facts than before
-_STRIP_ROWS = 64  # hashed at a time: a copy of the whole picture would not stay in the processor's cache
+_STRIP_ROWS = 64  # hashed or scaled at a time: a copy of the whole picture would not stay in the processor's cache
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")  # none runs another program
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -321,13 +321,21 @@ def _to_8_bit(values: NDArray[Any], floating: bool) -> NDArray[np.uint8]:
     """
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # floats would take eight times the memory
         return (values >> 8).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
+    # some rows at a time: of 50 million pixels the copies in float64 would take more than a gigabyte
+    strips = [slice(start, start + _STRIP_ROWS) for start in range(0, len(values), _STRIP_ROWS)]
+    bounds = [(strip.min(), strip.max()) for strip in (_finite(values[rows]) for rows in strips)]
+    low, high = float(min(low for low, _ in bounds)), float(max(high for _, high in bounds))
     if low < 0 or high > 65535:
         raise DecodeError("unsupported", f"grey values from {low:g} to {high:g}; expected 0…1, 8 or 16 bits")
-    if floating and high <= 255:
-        values = np.rint(values * (255 if high <= 1 else 1)) * 256
-    return np.asarray(values / 256, dtype=np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for rows in strips:
+        strip = _finite(values[rows])
+        grey[rows] = np.rint(strip * (255 if high <= 1 else 1)) if floating and high <= 255 else strip / 256
+    return grey
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64))
 
 
 def _fit(rgb: Image.Image, size_px: int, resize: Resize) -> NDArray[np.uint8]:

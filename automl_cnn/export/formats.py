@@ -30,7 +30,7 @@ class Format:
         file: what is written, file or folder.
         needs: packages that writing takes beside the project's own.
         write: (artifacts, where to).
-        quantized: it is the shipped file; False for the float network.
+        shipped: it is the file that the pipeline has scored; False for the float network.
         about: where it runs, for people.
     """
 
@@ -38,7 +38,7 @@ class Format:
     file: str
     needs: tuple[str, ...]
     write: Callable[[Files, Path], None]
-    quantized: bool
+    shipped: bool
     about: str
 
 
@@ -127,14 +127,14 @@ FORMATS = {
     known.name: known
     for known in (
         Format(
-            "tflite", "model.tflite", (), _tflite, quantized=True,
+            "tflite", "model.tflite", (), _tflite, shipped=True,
             about="LiteRT, MediaPipe Tasks, Android, iOS, browsers; labels and preprocessing are inside",
         ),
-        Format("keras", "model.keras", (), _keras, quantized=False, about="Keras 3: to train further"),
-        Format("savedmodel", "saved_model", (), _saved_model, quantized=False, about="TensorFlow and TF Serving"),
+        Format("keras", "model.keras", (), _keras, shipped=False, about="Keras 3: to train further"),
+        Format("savedmodel", "saved_model", (), _saved_model, shipped=False, about="TensorFlow and TF Serving"),
         Format(
-            "onnx", "model.onnx", ("tf2onnx", "onnx"), _onnx, quantized=False, about="ONNX Runtime and what reads ONNX"
+            "onnx", "model.onnx", ("tf2onnx", "onnx"), _onnx, shipped=False, about="ONNX Runtime and what reads ONNX"
         ),
-        Format("openvino", "model.xml", ("openvino",), _openvino, quantized=False, about="OpenVINO, with its .bin"),
+        Format("openvino", "model.xml", ("openvino",), _openvino, shipped=False, about="OpenVINO, with its .bin"),
     )
 }  # fmt: skip

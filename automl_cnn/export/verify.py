@@ -16,10 +16,11 @@ from automl_cnn.export.formats import FORMATS
 from automl_cnn.export.golden import FLOAT, SHIPPED, Golden, read_golden
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quiet import import_quietly, native_messages_dropped
+from automl_cnn.tflite_metadata import COMPANIONS, LABELS, read_files
 
 FLOAT_TOLERANCE = 1e-4
 # int8 probabilities come in steps of 1/256, and kernels of other processors may round one layer's tie the other way
-SHIPPED_TOLERANCE = 2.5 / 256
+INT8_TOLERANCE = 2.5 / 256
 
 Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
@@ -47,25 +48,27 @@ class Check:
     Attributes:
         file: in the export.
         runtime: package and version.
-        images: that were replayed; 0 where the runtime is not installed.
+        images: that were replayed; 0 where nothing was run.
         difference: largest of a probability; NaN where nothing was run.
-        tolerance: that it is held against.
+        tolerance: that it is held against; NaN where nothing was run.
         same_class: images whose most probable class is the expected one.
         message: why nothing was run, else empty.
+        fault: what is wrong with the file beside its answers, else empty.
     """
 
     file: str
     runtime: str
-    images: int
-    difference: float
-    tolerance: float
-    same_class: int
+    images: int = 0
+    difference: float = float("nan")
+    tolerance: float = float("nan")
+    same_class: int = 0
     message: str = ""
+    fault: str = ""
 
     @property
     def passed(self) -> bool | None:
-        """Whether the answers are the expected ones; None where nothing was run."""
-        return None if self.message else self.difference <= self.tolerance
+        """Whether the file is whole and its answers the expected ones; None where its runtime is not installed."""
+        return None if self.message else not self.fault and self.difference <= self.tolerance
 
 
 def verify_export(folder: Path, progress: Progress = silent) -> list[Check]:
@@ -75,10 +78,10 @@ def verify_export(folder: Path, progress: Progress = silent) -> list[Check]:
         folder: that `write_export` wrote.
         progress: told of every runtime.
     Returns:
-        One check for every file and runtime that could run it, whether that is installed or not.
+        One check for every file and runtime that could run it, whether that is installed or not. A damaged file is a
+        check that did not pass.
     Raises:
         ExportError: there are no golden images or no file to check.
-        ModelFileError: the .tflite file is damaged.
     """
     golden = read_golden(folder)
     due = [each for each in RUNTIMES if (folder / FORMATS[each.format].file).exists()]
@@ -99,6 +102,8 @@ def describe(check: Check) -> str:
     """One line for a screen."""
     if check.message:
         return f"{check.file} in {check.runtime}: {check.message}"
+    if check.fault:
+        return f"{check.file} in {check.runtime}: NOT as expected: {check.fault}"
     verdict = "as expected" if check.passed else "NOT as expected"
     return (
         f"{check.file} in {check.runtime}: {verdict}, {check.same_class} of {check.images} images of the same class, "
@@ -108,15 +113,37 @@ def describe(check: Check) -> str:
 
 def _check(folder: Path, runtime: Runtime, golden: Golden) -> Check:
     kind = FORMATS[runtime.format]
-    tolerance = SHIPPED_TOLERANCE if kind.quantized else FLOAT_TOLERANCE
     try:
         named = f"{runtime.package} {version(runtime.package)}"
     except PackageNotFoundError:
-        return Check(kind.file, runtime.package, 0, float("nan"), tolerance, 0, "not installed here")
-    expected = golden.answers[SHIPPED if kind.quantized else FLOAT]
-    given = runtime.run(folder / kind.file, golden.images, golden.classes)
+        return Check(kind.file, runtime.package, message="not installed here")
+    expected = golden.answers[SHIPPED if kind.shipped else FLOAT]
+    try:
+        given = runtime.run(folder / kind.file, golden.images, golden.classes)
+        difference = float(np.abs(given - expected).max())
+        tolerance, fault = _examine(folder / kind.file, golden.classes) if kind.shipped else (FLOAT_TOLERANCE, "")
+    except ImportError as error:
+        return Check(kind.file, named, message=f"cannot be imported here: {error}")
+    except Exception as error:  # noqa: BLE001 - of a damaged file each runtime raises kinds of its own
+        said = str(error).strip().splitlines()
+        return Check(kind.file, named, fault=f"{type(error).__name__}{f': {said[0][:200]}' if said else ''}")
     same = int(np.sum(given.argmax(axis=1) == expected.argmax(axis=1)))
-    return Check(kind.file, named, len(given), float(np.abs(given - expected).max()), tolerance, same)
+    return Check(kind.file, named, len(given), difference, tolerance, same, fault=fault)
+
+
+def _examine(file: Path, classes: Sequence[str]) -> tuple[float, str]:
+    """Tolerance of a .tflite file, and what is wrong with the texts in it, if anything."""
+    from automl_cnn.litert import LiteModel
+
+    model = LiteModel(file)
+    in_steps = model.output_dtype != np.float32 or "int8" in model.tensor_dtypes()
+    carried = read_files(file.read_bytes())
+    missing, fault = [name for name in COMPANIONS if name not in carried], ""
+    if missing:
+        fault = f"{' and '.join(missing)} missing inside the file"
+    elif carried[LABELS].split("\n")[:-1] != list(classes):
+        fault = f"{LABELS} inside the file names other classes"
+    return INT8_TOLERANCE if in_steps else FLOAT_TOLERANCE, fault
 
 
 def _litert(file: Path, images: Images, classes: Sequence[str]) -> Answers:

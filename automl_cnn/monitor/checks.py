@@ -29,6 +29,8 @@ from automl_cnn.monitor.sample import UNKNOWN, Sample
 from automl_cnn.reference.statistics import STATISTICS
 
 BINS = 10
+NEARLY_ALL = 0.95  # of a window that is labelled: what is missing then cannot matter much
+_CHOSEN_P = 0.05  # at or below it the labelled images are not like the rest
 FEWEST_LABELS = 20  # below which accuracy is not tested
 _BARS = 24
 _MOST_EFFECT = 8.0  # of clumps: a camera that is stuck on one picture is to alarm, though it is one clump
@@ -55,8 +57,10 @@ class Check:
         reference, live: mean of what was compared; None where it is no single number.
         value: of the measure.
         psi: population stability index, where there is one; `psi_by_chance` is not exceeded by 95 % of equal windows.
-        varies: the images are not all alike in it; a test that cannot alarm does not count among those that share
-            alpha.
+        effect: design effect of the difference, 1 or more: how many times more it scatters because images come in
+            groups.
+        varies: the images are not all alike in it.
+        biased: it is of labelled images that are not like the rest, so it is told and cannot alarm.
         p_value: of this test alone.
         p_adjusted: to be held against the overall false-alarm rate.
         alarm: p_adjusted is at or below it.
@@ -72,9 +76,16 @@ class Check:
     psi_by_chance: float | None
     p_value: float
     histogram: Histogram | None = None
+    effect: float = 1.0
     varies: bool = True
+    biased: bool = False
     p_adjusted: float = 1.0
     alarm: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """It can alarm, and so counts among those that share alpha."""
+        return self.varies and not self.biased
 
 
 def compare(
@@ -88,16 +99,18 @@ def compare(
         alpha: probability of one false alarm or more when nothing has changed, 0…1.
         permutations: of each test.
     Returns:
-        The checks in a fixed order. Errors and overconfidence are there once FEWEST_LABELS true labels are.
+        The checks in a fixed order. Errors and overconfidence are there once FEWEST_LABELS true labels are; errors
+        are biased where the labelled images are not like the rest.
     """
     live = replace(live, groups=clumps(live.sketches, reference.sketches, reference.groups))
     shuffled = assign(len(reference), len(live), permutations, seed)
     checks = list(_of_all(reference, live, ood_threshold, shuffled))
-    labelled = live.rows(live.answers != UNKNOWN)
-    if len(labelled) >= FEWEST_LABELS:
-        checks += _of_labelled(reference, labelled, permutations, seed)
-    adjusted = iter(holm(np.array([check.p_value for check in checks if check.varies])))
-    judged = [replace(check, p_adjusted=float(next(adjusted))) if check.varies else check for check in checks]
+    labelled = live.answers != UNKNOWN
+    if labelled.sum() >= FEWEST_LABELS:
+        errors, overconfidence = _of_labelled(reference, live.rows(labelled), permutations, seed)
+        checks += [replace(errors, biased=_are_chosen(live, labelled, permutations, seed)), overconfidence]
+    adjusted = iter(holm(np.array([check.p_value for check in checks if check.judged])))
+    judged = [replace(check, p_adjusted=float(next(adjusted))) if check.judged else check for check in checks]
     return [replace(check, alarm=check.p_adjusted <= alpha) for check in judged]
 
 
@@ -112,6 +125,19 @@ def _of_all(reference: Sample, live: Sample, ood_threshold: float, shuffled: Ass
     yield _increase("abstentions", reference.abstained, live.abstained, sides, shuffled)
     strange = (reference.ood_scores > ood_threshold, live.ood_scores > ood_threshold)
     yield _increase("strangers", *strange, sides, shuffled)
+
+
+def _are_chosen(live: Sample, labelled: NDArray[np.bool_], permutations: int, seed: int) -> bool:
+    """Whether the labelled images are more or less doubtful, or stranger, than the rest.
+
+    Who labels what the model was in doubt about finds more errors among them than there are among all.
+    """
+    if labelled.mean() >= NEARLY_ALL:
+        return False
+    rest, told = live.rows(~labelled), live.rows(labelled)
+    shuffled = assign(len(rest), len(told), permutations, seed)
+    sides = ((rest.confidence, told.confidence), (rest.ood_scores, told.ood_scores))
+    return any(p_value(_measured(kolmogorov_smirnov(np.concatenate(two)), shuffled)) <= _CHOSEN_P for two in sides)
 
 
 def _of_labelled(reference: Sample, live: Sample, permutations: int, seed: int) -> list[Check]:
@@ -140,7 +166,7 @@ def _distribution(
     return Check(
         name, "ks", float(reference.mean()), float(live.mean()), float(values[0]), float(psi[0]),
         float(np.quantile(psi[1:], 0.95) * effect), p_value(values, np.sqrt(effect)), _histogram(reference, live),
-        varies=bool(np.ptp(pooled) > 0),
+        effect=effect, varies=bool(np.ptp(pooled) > 0),
     )  # fmt: skip
 
 
@@ -155,7 +181,8 @@ def _features(reference: Sample, live: Sample, shuffled: Assignments) -> Check:
     distances = euclidean(np.concatenate([reference.sketches, live.sketches]))
     values = _measured(energy_distance(distances), shuffled)
     effect = _effect(distances, (reference, live))
-    return Check("features", "energy", None, None, float(values[0]), None, None, p_value(values, effect))
+    p = p_value(values, effect)
+    return Check("features", "energy", None, None, float(values[0]), None, None, p, effect=effect)
 
 
 def _classes(reference: Sample, live: Sample, shuffled: Assignments) -> Check:
@@ -165,7 +192,8 @@ def _classes(reference: Sample, live: Sample, shuffled: Assignments) -> Check:
     effect = _effect((pooled[:, None] != pooled[None]).astype(np.float32), (reference, live))
     return Check(
         "classes", "chi_square", None, None, float(values[0]), float(psi[0]),
-        float(np.quantile(psi[1:], 0.95) * effect), p_value(values, effect), varies=bool(np.ptp(pooled) > 0),
+        float(np.quantile(psi[1:], 0.95) * effect), p_value(values, effect), effect=effect,
+        varies=bool(np.ptp(pooled) > 0),
     )  # fmt: skip
 
 
@@ -182,7 +210,7 @@ def _increase(
     effect = _effect(squares(pooled), sides)
     return Check(
         name, "increase", float(before.mean()), float(now.mean()), float(values[0]), None, None,
-        p_value(values, np.sqrt(effect)), varies=bool(np.ptp(pooled) > 0),
+        p_value(values, np.sqrt(effect)), effect=effect, varies=bool(np.ptp(pooled) > 0),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from automl_cnn.monitor.watch import Findings
-from automl_cnn.monitor.words import NAMES, advice, chance, headline, stability, value
+from automl_cnn.monitor.words import NAMES, advice, caveat, chance, headline, stability, value
 
 _MOST_CLASSES = 20
 
@@ -29,6 +29,8 @@ def describe(found: Findings) -> list[str]:
         ]
         if quality.foreign:
             lines.append(f"{quality.foreign:,} of them name a class that the model does not know")
+    if said := caveat(found):
+        lines.append(said)
     return [*lines, *(f"→ {piece}" for piece in advice(found))]
 
 
@@ -43,10 +45,13 @@ def _scope(found: Findings) -> list[str]:
     lines = [
         f"{found.images:,} images from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC{tested}, "
         f"against {found.reference_images:,} validation images in {found.reference_groups:,} groups",
-        f"{len(found.checks)} tests, {100 * found.alpha:g} % false alarms a look at most",
+        f"{len(found.checks)} tests, {100 * found.alpha:g} % false alarms a look at most where images come "
+        "independently of one another",
     ]
     if found.other_models:
         lines.append(f"{found.other_models:,} rows of other models are left out")
+    if found.unexamined:
+        lines.append(f"{found.unexamined:,} rows that were logged without reference.npz are left out")
     return lines
 
 

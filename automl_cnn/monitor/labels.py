@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from automl_cnn.artifacts import replacing
-from automl_cnn.errors import DataError
+from automl_cnn.errors import ArtifactError, DataError
 from automl_cnn.monitor.log import LABELS_FILE
 from automl_cnn.monitor.read import known_labels, read_log
 
@@ -39,12 +39,24 @@ def add_labels(folder: Path, labels: Path) -> Arrived:
     Raises:
         DataError: the CSV or the folder is missing, has not the two columns, an empty cell, an id with two labels, or
             no id that is in the log. Nothing is kept then.
-        ArtifactError: the log or the labels kept so far cannot be read.
+        ArtifactError: the log or the labels kept so far cannot be read, or the labels not be written.
     """
     arrived = _read_csv(labels)
     in_log = len(arrived.keys() & set(read_log(folder)["id"].to_pylist()))
     if not in_log:
         raise _bad(labels, f"none of {len(arrived):,} ids in the log, such as {next(iter(arrived), '')!r}")
+    try:
+        changed = _keep(folder, arrived)
+    except OSError as error:
+        raise ArtifactError(
+            str(folder / LABELS_FILE), expected="a file that can be written", received=error.strerror or str(error),
+            action="Run it as the user who writes the log, or without --labels.",
+        ) from None  # fmt: skip
+    return Arrived(len(arrived), in_log, changed)
+
+
+def _keep(folder: Path, arrived: dict[str, str]) -> int:
+    """Add labels to those kept so far; how many of them were others before."""
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = known_labels(folder / LABELS_FILE)
@@ -53,7 +65,7 @@ def add_labels(folder: Path, labels: Path) -> Arrived:
         table = pa.table({"id": pa.array(known, pa.string()), "true_label": pa.array(known.values(), pa.string())})
         with replacing(folder / LABELS_FILE) as temporary:
             pq.write_table(table, temporary, compression="zstd")
-    return Arrived(len(arrived), in_log, changed)
+    return changed
 
 
 def _read_csv(path: Path) -> dict[str, str]:
@@ -64,6 +76,13 @@ def _read_csv(path: Path) -> dict[str, str]:
         raise _bad(path, "none there" if isinstance(error, FileNotFoundError) else str(error)) from None
     header = text.split("\n", 1)[0]
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
+    try:
+        return _labels_of(path, reader)
+    except csv.Error as error:
+        raise _bad(path, f"line {reader.line_num}: {error}") from None
+
+
+def _labels_of(path: Path, reader: csv.DictReader[str]) -> dict[str, str]:
     if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
         raise _bad(path, f"no column {' and '.join(missing)}")
     found: dict[str, str] = {}

@@ -7,14 +7,15 @@ A folder holds, a file each of one process at a time:
     labels.parquet                                  true labels that arrived later (monitor/labels.py)
 
 Whoever writes holds a lock on its line file, and the lock ends with the process, however it ends. Line files without a
-lock were left by a crash: the next writer packs them. A parquet file bears the name of its line file, so that a crash
-between packing and removal counts no row twice.
+lock were left by a crash or could not be packed: the next writer packs them, and so does the next rotation. A parquet
+file bears the name of its line file, so that a crash between packing and removal counts no row twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -29,6 +30,7 @@ from automl_cnn.monitor.record import LogRecord, from_lines, to_line
 
 LINES, PACKED = ".lines", ".parquet"
 LABELS_FILE = "labels.parquet"
+_log = logging.getLogger(__name__)
 
 
 class PredictionLog:
@@ -52,6 +54,8 @@ class PredictionLog:
     def append(self, records: Sequence[LogRecord]) -> None:
         """Keep some records. When this returns they outlive a `kill -9`; a power cut may take the last seconds' rows.
 
+        A line file that is full and cannot be packed, for want of space, stays as it is and is read as it is.
+
         Raises:
             OSError: the disk is full or the folder gone; none of these records is kept then.
             ValueError: a record is not as LogRecord says; none of these records is kept then.
@@ -72,7 +76,7 @@ class PredictionLog:
                 self._rotate()
 
     def close(self) -> None:
-        """Pack what is open. The log may be appended to again afterwards."""
+        """Pack what is open, if it can be packed. The log may be appended to again afterwards."""
         with self._lock:
             self._rotate()
 
@@ -83,9 +87,18 @@ class PredictionLog:
         self.close()
 
     def _rotate(self) -> None:
+        """Pack what is open, and what an earlier rotation could not pack. No row depends on it: a failure is told."""
         opened, self._open = self._open, None
-        if opened is not None:
-            opened.pack() if opened.pid == os.getpid() else opened.leave()
+        if opened is None:
+            return
+        if opened.pid != os.getpid():
+            opened.leave()
+            return
+        try:
+            opened.pack()
+            pack_abandoned(self.folder)
+        except Exception as error:  # noqa: BLE001 - whatever packing raises, the rows are in the line file
+            _log.error("log not packed: %s", error)
 
 
 def pack_abandoned(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from automl_cnn.artifacts import replacing
+from automl_cnn.errors import DataError
 from automl_cnn.monitor import words
 from automl_cnn.monitor.charts import course_chart, histogram_chart
 from automl_cnn.monitor.checks import Check
@@ -23,9 +24,18 @@ def write_page(found: Findings, name: str, path: Path) -> None:
     Args:
         found: by `watch`.
         name: of the log, for the heading.
+    Raises:
+        DataError: it cannot be written there.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(render_page(found, name), encoding="utf-8")
+    page = render_page(found, name)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            str(path), expected="a file that can be written", received=error.strerror or str(error),
+            action="Give another place with --html.",
+        ) from None  # fmt: skip
 
 
 def render_page(found: Findings, name: str) -> str:
@@ -40,6 +50,7 @@ def render_page(found: Findings, name: str) -> str:
         # Our own style sheet and charts: the only texts that are not escaped here; charts escape what they hold.
         style=Markup("\n".join((package / sheet).read_text(encoding="utf-8") for sheet in _SHEETS)),  # noqa: S704
         found=found, name=name, headline=words.headline(found), advice=words.advice(found),
+        caveat=words.caveat(found),
         named=words.NAMES, meanings=words.MEANINGS, least=least,
         by_name={check.name: check for check in found.checks},
         value=words.value, chance=lambda p: words.chance(p, least), stability=words.stability,

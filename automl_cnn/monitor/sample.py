@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from automl_cnn.errors import DataError
@@ -69,21 +71,32 @@ def sample_of_reference(reference: Reference) -> Sample:
     )
 
 
+def examined_rows(table: pa.Table) -> pa.Table:
+    """The rows of a log that were logged with reference.npz at hand, and so with statistics, sketch and strangeness.
+
+    Raises:
+        DataError: there are rows, and none is such a one.
+    """
+    needed = (*STATISTICS, "sketch", "ood_score", "abstain")
+    found = table.filter(reduce(pc.and_, (pc.is_valid(table[name]) for name in needed)))
+    if table.num_rows and not found.num_rows:
+        raise _unfit("rows with statistics and a sketch", "none but rows that were logged without reference.npz")
+    return found
+
+
 def sample_of_log(table: pa.Table, labels: tuple[str, ...]) -> Sample:
     """Rows of a log, each image a group of its own.
 
     Args:
-        table: from `read_log`, of one model that has a reference.
+        table: from `examined_rows`, of one model.
         labels: its classes.
     Raises:
-        DataError: rows without statistics or sketch, or with other classes.
+        DataError: rows with other classes.
     """
     n, classes = table.num_rows, len(labels)
     flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     if flat.size != n * classes:
         raise _unfit(f"{classes} probabilities a row, as the model has classes", f"{flat.size / max(n, 1):.1f}")
-    if any(table[name].null_count for name in (*STATISTICS, "sketch", "ood_score", "abstain")):
-        raise _unfit("statistics and a sketch in every row", "rows that were logged without reference.npz")
     sketches = table["sketch"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     index = {label: number for number, label in enumerate(labels)} | {None: UNKNOWN}
     answers = [index.get(label, FOREIGN) for label in table["true_label"].to_pylist()]

@@ -17,16 +17,18 @@ def parse_time(option: str, text: str, now: datetime) -> datetime:
         option: that it was given with, for the error.
         text: 2026-11-22, 2026-11-22T08:00, with a time zone or in UTC; or 90m, 12h, 7d, 2w before now.
         now: with its time zone.
+    Returns:
+        In UTC.
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is neither, or lies before the year 1 or after 9999.
     """
-    if (ago := _duration(text)) is not None:
-        return now - ago
     try:
+        if (ago := _duration(text)) is not None:
+            return now - ago
         time = datetime.fromisoformat(text)
-    except ValueError:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise _wrong(option, "a time such as 2026-11-22T08:00 (UTC), or 12h or 7d ago", text) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def parse_window(option: str, text: str) -> int | timedelta:
@@ -35,7 +37,7 @@ def parse_window(option: str, text: str) -> int | timedelta:
     Raises:
         ConfigError: it is neither, or zero.
     """
-    if text.isdecimal() and int(text):
+    if re.fullmatch(r"\d{1,12}", text) and int(text):
         return int(text)
     if duration := _duration(text):
         return duration

@@ -19,7 +19,7 @@ from automl_cnn.monitor.checks import Check, compare
 from automl_cnn.monitor.course import Stretch, course_of, cut
 from automl_cnn.monitor.prior import ClassShare, class_shares
 from automl_cnn.monitor.quality import Quality, quality_of
-from automl_cnn.monitor.sample import Sample, sample_of_log, sample_of_reference
+from automl_cnn.monitor.sample import Sample, examined_rows, sample_of_log, sample_of_reference
 from automl_cnn.reference.record import Reference
 
 Verdict = Literal["alarm", "quiet", "too_few"]
@@ -33,13 +33,16 @@ class Findings:
 
     Attributes:
         verdict: alarm; quiet; or too_few images for quiet to mean anything.
-        alpha: probability of an alarm, if nothing has changed, of one such look.
+        alpha: probability of an alarm, if nothing has changed and images come independently of one another, of one such
+            look.
         model_sha256: of the model whose rows were looked at.
         since, until: times of the first and last row of the window; None where there is none.
         images: rows in the window; `tested` of them, drawn at random where there are more than MOST_IMAGES.
         other_models: rows of the same time that other models wrote; they are left out.
+        unexamined: rows of the same time and this model that were logged without reference.npz; they are left out.
         reference_images, reference_groups: that the window was compared with.
-        noticed_sd: shift of a mean, in standard deviations, that a test of this size finds four times out of five.
+        noticed_sd: shift of a mean, in standard deviations, that a test of this size finds four times out of five, also
+            where images come in groups.
         checks: all tests.
         shares: of the classes.
         quality: of the answers whose true label has arrived; None where none has.
@@ -54,6 +57,7 @@ class Findings:
     images: int
     tested: int
     other_models: int
+    unexamined: int
     reference_images: int
     reference_groups: int
     noticed_sd: float | None
@@ -90,8 +94,10 @@ def watch(
     own = table.filter(pc.equal(table["model_sha256"], reference.model_sha256))
     if table.num_rows and not own.num_rows:
         raise _other_model(table, reference)
-    windows = cut(own["time"].to_pylist(), window)
-    live = sample_of_log(own, reference.labels)
+    examined = examined_rows(own)
+    all_times = examined["time"].to_pylist()
+    windows = cut(all_times, window)
+    live = sample_of_log(examined, reference.labels)
     before = sample_of_reference(reference)
     rng = np.random.default_rng(seed)
     last = windows[-1] if windows else slice(0, 0)
@@ -103,9 +109,9 @@ def watch(
         permutations = round(100 / alpha) - 1  # a test alone can then reach alpha / 100
         threshold = float(reference.ood_threshold)
         checks = compare(tested_reference, tested, threshold, alpha=alpha, permutations=permutations, seed=seed)
-        shared = sum(check.varies for check in checks)
-        noticed = _noticed_sd(len(tested), len(np.unique(tested_reference.groups)), max(shared, 1), alpha)
-    times = own["time"].to_pylist()[last]
+        effect = max(check.effect for check in checks if check.measure == "ks")
+        noticed = _noticed_sd(len(tested), len(tested_reference), sum(check.judged for check in checks), effect, alpha)
+    times = all_times[last]
     return Findings(
         verdict=_verdict(checks, noticed),
         alpha=alpha,
@@ -115,13 +121,14 @@ def watch(
         images=len(current),
         tested=len(tested),
         other_models=table.num_rows - own.num_rows,
+        unexamined=own.num_rows - examined.num_rows,
         reference_images=len(tested_reference),
         reference_groups=len(np.unique(tested_reference.groups)),
         noticed_sd=noticed,
         checks=tuple(checks),
         shares=class_shares(tested_reference, tested, reference.labels, seed) if len(tested) else (),
         quality=quality_of(before, current),
-        course=tuple(course_of(own["time"].to_pylist(), live, windows, float(reference.ood_threshold))),
+        course=tuple(course_of(all_times, live, windows, float(reference.ood_threshold))),
     )
 
 
@@ -131,9 +138,16 @@ def _verdict(checks: Sequence[Check], noticed_sd: float | None) -> Verdict:
     return "too_few" if noticed_sd is None or noticed_sd > _NOTICED_SD else "quiet"
 
 
-def _noticed_sd(images: int, reference: int, checks: int, alpha: float) -> float:
-    """The shift of a mean that a two-sided test at alpha / checks finds with a probability of _POWER."""
-    return float((norm.isf(alpha / 2 / checks) + norm.ppf(_POWER)) * sqrt(1 / images + 1 / reference))
+def _noticed_sd(images: int, reference: int, checks: int, effect: float, alpha: float) -> float:
+    """The shift of a mean that a two-sided test at alpha / checks finds with a probability of _POWER.
+
+    Args:
+        images, reference: on each side.
+        checks: that share alpha.
+        effect: the largest design effect of a mean's difference: images that come in groups count as fewer.
+    """
+    needed = norm.isf(alpha / 2 / max(checks, 1)) + norm.ppf(_POWER)
+    return float(needed * sqrt(effect * (1 / images + 1 / reference)))
 
 
 def _at_most(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -75,6 +75,16 @@ def value(check: Check, number: float | None) -> str:
     return f"{number:.3g}" if abs(number) < 1000 else f"{number:,.0f}"
 
 
+def caveat(found: Findings) -> str:
+    """Why more wrong answers do not alarm, where they do not; else empty."""
+    if not any(check.biased for check in found.checks):
+        return ""
+    return (
+        "Wrong answers cannot alarm here: the labelled images differ from the others in confidence or strangeness, so "
+        "their share of errors is not that of all."
+    )
+
+
 def chance(p: float, least: float) -> str:
     """A p-value; `least` is the smallest that there can be."""
     return f"< {least:.2g}" if p <= least else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,10 @@ class Reference:
                 precision=about["precision"],
                 ood_threshold=about["ood_threshold"],
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        # a flag that is flipped asks zipfile for encryption or another compression: a RuntimeError
+        except (
+            OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
             raise ModelFileError(
                 str(path), expected=f"{REFERENCE}, as the quantize stage wrote it",
                 received="none there" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}",

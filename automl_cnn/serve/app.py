@@ -61,7 +61,7 @@ def build_app(service: Service) -> ASGIApp:
         """Label one image: the file itself, a form with one file, or JSON with base64."""
         [(_, answer)] = await _label(service, metrics, held, request, single=True)
         if "error" in answer:
-            return _error(request, 504 if answer["error"]["reason"] == "timeout" else 422, answer["error"])
+            return _error(request, 422, answer["error"])
         return _json(200, answer["prediction"])
 
     @app.post("/predict/batch", **schema.BATCH)

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from automl_cnn.errors import AutoMLError
-from automl_cnn.serve.limits import MEBIBYTE, Limits, Refusal, Share
+from automl_cnn.serve.limits import MEBIBYTE, STRETCH_BYTES, STRETCH_S, Limits, Refusal, Share
 
 FORM, JSON, ANY = "multipart/form-data", "application/json", "application/octet-stream"
 IMAGES = (
@@ -103,24 +103,32 @@ def _content_type(headers: Headers) -> str:
 
 
 async def _read_body(request: Request, limits: Limits, share: Share) -> bytes:
+    """The body, from a client that sends it without long rests: what has come of it takes room from all others."""
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > limits.max_bytes:
         raise _too_many_bytes(f"{int(told):,} bytes", limits)
-    parts, length = [], 0
+    parts, length, due = [], 0, STRETCH_BYTES
+    now = asyncio.get_running_loop().time
+    end = now() + limits.client_timeout_s
     try:
-        async with asyncio.timeout(limits.client_timeout_s):
+        async with asyncio.timeout_at(min(end, now() + STRETCH_S)) as patience:
             async for part in request.stream():
                 length += len(part)
                 if length > limits.max_bytes:
                     raise _too_many_bytes("more", limits)
                 share.take(len(part))
                 parts.append(part)
+                if length >= due:
+                    due = length + STRETCH_BYTES
+                    patience.reschedule(min(end, now() + STRETCH_S))
     except TimeoutError:
         raise Refusal(
             408,
             "slow_client",
             AutoMLError(
-                "body", expected=f"all of it within {limits.client_timeout_s:g} s",
+                "body",
+                expected=f"all of it within {limits.client_timeout_s:g} s, and {STRETCH_BYTES // 1024} KiB or the rest "
+                f"every {STRETCH_S:g} s",
                 received=f"{length:,} bytes{f' of {told}' if told else ''}",
                 action="Send the request again, with smaller images where the connection is slow.",
             ),
@@ -143,6 +151,8 @@ async def _form_images(headers: Headers, body: bytes, limits: Limits) -> list[Se
         if error.message.startswith("Too many files"):
             raise _too_many_images("more", limits) from None
         raise _unreadable("not_a_form", "body", FORM, error.message, "Send files as curl -F file=@FILE does.") from None
+    except ValueError as error:  # a charset that is no encoding of text
+        raise _unreadable("not_a_form", "body", FORM, str(error), "Send files as curl -F file=@FILE does.") from None
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     images = [
         SentImage(file.filename[:NAME_CHARS] if file.filename else f"{DEFAULT_NAME}[{i}]", await file.read())

@@ -10,6 +10,8 @@ from typing import Any
 from automl_cnn.errors import AutoMLError
 
 MEBIBYTE = 2**20
+HELD_BYTES = 256 * MEBIBYTE
+STRETCH_S, STRETCH_BYTES = 2.0, 32 * 2**10  # of a body that is being received: 16 KiB a second
 PARTS = ("where", "expected", "received", "action")  # of an AutoMLError
 
 
@@ -22,7 +24,6 @@ class Limits:
         max_pixels: width × height of an image; the model's own limit where that is lower.
         max_images: in one request.
         max_queue: images that may wait for a worker; a request that comes while so many wait is refused.
-        max_held_bytes: of the bodies of all requests together, received and not yet answered.
         timeout_s: from a body's last byte to its answer.
         client_timeout_s: for a client to send a request's head, and again for its body.
     """
@@ -31,9 +32,13 @@ class Limits:
     max_pixels: int = 50_000_000
     max_images: int = 64
     max_queue: int = 64
-    max_held_bytes: int = 256 * MEBIBYTE
     timeout_s: float = 30.0
     client_timeout_s: float = 20.0
+
+    @property
+    def max_held_bytes(self) -> int:
+        """Of the bodies of all requests together, received and not yet answered: room for two at least."""
+        return max(HELD_BYTES, 2 * self.max_bytes)
 
 
 class Refusal(Exception):  # noqa: N818  an answer like others

@@ -8,6 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 65_536
+_CHUNK_BYTES = 16  # the length before a chunk of a body and the line breaks around it
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -17,13 +18,14 @@ class PatientProtocol(HttpToolsProtocol):
 
     From the first connection, and from the first byte after an answer, the next head has `patience_s` to arrive. The
     rest of a body whose request was refused has as long: it is read and dropped, so that the client sees the answer.
+    What is no body may have HEAD_BYTES a request: its head, fields behind a body in chunks, extensions of chunks.
     """
 
     def __init__(self, patience_s: float, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._patience_s = patience_s
         self._patience: asyncio.TimerHandle | None = None
-        self._head_open, self._head_bytes = False, 0
+        self._head_bytes, self._body_bytes, self._began = 0, 0, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,20 +34,28 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._patience is None and self._is_idle():
             self._await_head()
+        self._body_bytes, self._began = 0, False
         super().data_received(data)
-        if self._head_open:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(_TOO_LARGE)
+        # of the piece in which a request begins it is not known how much was the one before
+        self._head_bytes = 0 if self._began else self._head_bytes + max(len(data) - self._body_bytes, 0)
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        self._head_open, self._head_bytes = True, 0
+        self._began = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._head_open = False
         self._head_came()
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        """Called by the parser; so short a line is counted as body."""
+        self._body_bytes += _CHUNK_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
@@ -64,6 +74,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self, answer: bytes) -> None:
         self._patience = None
-        if not self.transport.is_closing() and self._is_idle():
-            self.transport.write(answer)
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        if not self._is_idle():  # an answer is under way on this connection
+            self.transport.abort()
+            return
+        self.transport.write(answer)
+        self.transport.close()

@@ -91,6 +91,7 @@ class WorkerPool:
 
         Raises:
             ModelFileError: a worker could not load it.
+            AutoMLError: the system does not let so many processes start.
         """
         started = await asyncio.gather(*(self._start_worker() for _ in range(self._workers)), return_exceptions=True)
         workers = [worker for worker in started if isinstance(worker, _Worker)]
@@ -98,7 +99,7 @@ class WorkerPool:
             if isinstance(problem, BaseException):
                 for worker in workers:
                     await worker.end()
-                raise problem
+                raise self._too_many(problem) if isinstance(problem, OSError) else problem
         self._tasks = [asyncio.create_task(self._keep_at_work(worker)) for worker in workers]
 
     async def stop(self) -> None:
@@ -121,9 +122,9 @@ class WorkerPool:
         """Label a request's images.
 
         Returns:
-            An answer each, in their order.
+            An answer each, in their order; an error where it is not there in time.
         Raises:
-            Refusal: 429, the queue is full; 504, the answers are not there in time.
+            Refusal: 429, the queue is full; 504, no answer is there in time.
         """
         self.require_room()
         loop = asyncio.get_running_loop()
@@ -131,13 +132,14 @@ class WorkerPool:
         for job in jobs:
             self._jobs.put_nowait(job)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return [await job.answer for job in jobs]
-        except TimeoutError:
-            raise Refusal(504, "timeout", _too_slow("server", self._timeout_s)) from None
+            await asyncio.wait([job.answer for job in jobs], timeout=self._timeout_s)
+            answers = [job.answer.result() if job.answer.done() else self._late(job) for job in jobs]
         finally:
             for job in jobs:
                 job.answer.cancel()  # nobody waits any more: workers pass over it
+        if all(answer.get("error", {}).get("reason") == "timeout" for answer in answers):
+            raise Refusal(504, "timeout", _too_slow("server", self._timeout_s))
+        return answers
 
     async def _keep_at_work(self, worker: _Worker | None) -> None:
         """Give one worker jobs, and put another in its place when it is lost."""
@@ -172,7 +174,7 @@ class WorkerPool:
                     async with asyncio.timeout(self._timeout_s):
                         answer = await worker.ask(job.image)
                 except TimeoutError:
-                    _give(job, {"error": describe("timeout", _too_slow(job.image.name, self._timeout_s))})
+                    _give(job, self._late(job))
                     raise WorkerLost from None
                 except WorkerLost:
                     self._try_again(job)
@@ -202,6 +204,9 @@ class WorkerPool:
             raise WorkerLost
         return coming.result()
 
+    def _late(self, job: _Job) -> Answer:
+        return {"error": describe("timeout", _too_slow(job.image.name, self._timeout_s))}
+
     def _try_again(self, job: _Job) -> None:
         """Once more: memory may have run out for another's sake. A second time it is the image."""
         job.tries += 1
@@ -213,6 +218,12 @@ class WorkerPool:
             action="Save it again as JPEG or PNG, and keep this file for a report.",
         )  # fmt: skip
         _give(job, {"error": describe("crash", problem)})
+
+    def _too_many(self, problem: OSError) -> AutoMLError:
+        return AutoMLError(
+            f"{self._workers} workers", expected="as many processes as the system lets start",
+            received=problem.strerror or str(problem), action="Give fewer with --workers, or raise `ulimit -n`.",
+        )  # fmt: skip
 
     async def _start_again(self) -> _Worker:
         while True:

@@ -110,10 +110,10 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name with an empty part is no OSError
         raise AutoMLError(
             f"{host}:{port}", expected="an address of this machine and a free port",
-            received=error.strerror or str(error), action="Give others with --host and --port.",
+            received=getattr(error, "strerror", None) or str(error), action="Give others with --host and --port.",
         ) from None  # fmt: skip
     return listener
 

@@ -385,6 +385,12 @@ def test_a_port_that_is_taken_ends_with_2(server: Server, model: Path) -> None:
     assert f"127.0.0.1:{server.port}: expected" in done.stderr
 
 
+def test_a_host_that_is_no_name_ends_with_2(model: Path) -> None:
+    done = subprocess.run([*COMMAND, "serve", str(model), "--host", "a..b"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "a..b:8000: expected an address of this machine" in done.stderr
+
+
 def accepts(server: Server) -> bool:
     try:
         socket.create_connection((server.host, server.port), timeout=1).close()

@@ -103,6 +103,16 @@ def test_a_change_of_light_ends_with_three_and_says_what_differs(model: Path, tm
     assert "</html>" in (tmp_path / "page.html").read_text()
 
 
+def test_an_alarm_ends_with_three_also_where_the_page_cannot_be_written(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    page = tmp_path / "file" / "page.html"
+    _log(model, tmp_path / "dark" / "log", range(1000, 1030), light=0.1)
+    _log(model, tmp_path / "few" / "log", range(2000, 2003))
+    for folder, code in (("dark", 3), ("few", 2)):
+        done = _command("monitor", tmp_path / folder / "log", "--model", model, "--html", page)
+        assert (done.exit_code, f"{page}: expected a file that can be written" in done.output) == (code, True)
+
+
 def test_the_last_window_counts_and_the_course_shows_those_before(model: Path, tmp_path: Path) -> None:
     _log(model, tmp_path / "log", range(1000, 1100), light=0.6)
     _log(model, tmp_path / "log", range(2000, 2100))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from automl_cnn.errors import ModelFileError
+from automl_cnn.errors import AutoMLError, ModelFileError
 from automl_cnn.serve.body import SentImage
 from automl_cnn.serve.limits import Refusal
 from automl_cnn.serve.pool import Answer, WorkerPool
@@ -93,6 +95,13 @@ def test_an_image_that_hangs_is_refused_in_time_and_its_worker_replaced() -> Non
     assert labels(with_pool(ask, workers=1, timeout_s=1.0)) == ["a"]
 
 
+def test_one_image_that_hangs_costs_a_batch_itself_alone() -> None:
+    async def ask(pool: WorkerPool) -> list[Answer]:
+        return await pool.label(images("a", "hang", "b", "c"))
+
+    assert labels(with_pool(ask, timeout_s=1.0)) == ["a", "timeout", "b", "c"]
+
+
 def test_nobody_works_on_images_whose_request_has_been_given_up() -> None:
     async def ask(pool: WorkerPool) -> int:
         waiting = asyncio.create_task(pool.label(images(*["slow"] * 50)))
@@ -123,3 +132,13 @@ def test_a_full_queue_refuses_with_a_time_to_come_again() -> None:
 def test_workers_that_do_not_start_are_the_models_fault_at_once(command: str) -> None:
     with pytest.raises(ModelFileError, match="worker that loads the model"):
         with_pool(lambda pool: pool.label(images("a")), command)
+
+
+def test_more_workers_than_the_system_lets_start_are_refused_in_words() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, hard))
+    try:
+        with pytest.raises(AutoMLError, match=r"30 workers: expected .* received Too many open files\. Give fewer"):
+            with_pool(lambda pool: pool.label(images("a")), workers=30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -147,6 +148,15 @@ def test_float_tiff_is_scaled_by_its_range(top: float) -> None:
     assert pixels.min() == 0
     assert pixels.max() == 255
     assert np.median(pixels) == pytest.approx(127, abs=2)
+
+
+def test_a_float_tiff_takes_little_more_memory_than_its_own_pixels() -> None:
+    content = saved(Image.fromarray(np.linspace(0, 1, 1_000_000, dtype=np.float32).reshape(1000, 1000)), "TIFF")
+    tracemalloc.start()
+    decoded(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 1_000_000  # four bytes a pixel in the file, four decoded, one or three in grey or RGB
 
 
 def test_grey_values_without_a_known_scale_are_refused_not_blackened() -> None:

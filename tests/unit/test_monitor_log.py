@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_rows import START, row
 
-from automl_cnn.errors import ArtifactError, DataError
+from automl_cnn.errors import ArtifactError, ConfigError, DataError
 from automl_cnn.monitor.labels import add_labels
 from automl_cnn.monitor.log import PredictionLog
 from automl_cnn.monitor.read import read_log
 from automl_cnn.monitor.record import LogRecord
+from automl_cnn.monitor.times import parse_time
 from automl_cnn.reference.statistics import STATISTICS
 
 
@@ -165,6 +166,24 @@ def test_a_full_disk_keeps_the_rows_before_and_after(tmp_path: Path) -> None:
     assert _ids(tmp_path) == ["image-0", "image-2"]
 
 
+@pytest.mark.parametrize("how", [{"rotate_rows": 3}, {"rotate_minutes": 0}])
+def test_a_file_that_cannot_be_packed_costs_no_row_and_is_packed_later(tmp_path: Path, how: dict[str, int]) -> None:
+    log = PredictionLog(tmp_path, **how)
+    log.append([row(0), row(1)])
+    [lines] = tmp_path.glob("*.lines")
+    in_the_way = tmp_path / f".{lines.stem}.parquet.{os.getpid()}.tmp"
+    in_the_way.mkdir()
+    log.append([row(2)])
+    log.append([row(3)])
+    assert lines.exists()
+    assert _ids(tmp_path) == [f"image-{i}" for i in range(4)]
+    in_the_way.rmdir()
+    log.append([row(4), row(5)])
+    log.close()
+    assert _ids(tmp_path) == [f"image-{i}" for i in range(6)]
+    assert not list(tmp_path.glob("*.lines"))
+
+
 def test_since_and_until_bound_what_is_read(tmp_path: Path) -> None:
     with PredictionLog(tmp_path, rotate_rows=4) as log:
         log.append([row(i) for i in range(4)])
@@ -218,12 +237,28 @@ def test_true_labels_are_joined_by_id_and_the_last_word_counts(tmp_path: Path) -
         ("id,label\na,b\na,c\n", "two labels for 'a', the second in line 3"),
         ("", "no column id and label"),
         ("id,label\na,b\n", "none of 1 ids in the log, such as 'a'"),
+        (f'id,label\na,"{"b" * 200_000}"\n', "line 1: field larger than field limit"),
     ],
 )
 def test_a_csv_that_cannot_be_joined_is_refused(tmp_path: Path, text: str, received: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DataError, match=received):
         add_labels(tmp_path, tmp_path / "labels.csv")
+
+
+def test_labels_that_cannot_be_kept_are_told_by_the_name_of_their_file(tmp_path: Path) -> None:
+    with PredictionLog(tmp_path) as log:
+        log.append([row(0)])
+    (tmp_path / "new.csv").write_text("id,label\nimage-0,cat\n")
+    (tmp_path / ".labels.lock").mkdir()
+    with pytest.raises(ArtifactError, match=r"labels\.parquet: expected a file that can be written; received Is a dir"):
+        add_labels(tmp_path, tmp_path / "new.csv")
+
+
+@pytest.mark.parametrize("text", ["999999d", "0001-01-01T00:00+14:00", "10000-01-01", "yesterday"])
+def test_a_time_beyond_the_calendar_is_refused_like_any_other_word(text: str) -> None:
+    with pytest.raises(ConfigError, match="--since: expected a time such as"):
+        parse_time("--since", text, START)
 
 
 def test_appending_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from automl_cnn.serve.body import SentImage, json_images, read_images
 from automl_cnn.serve.journal import JsonLines
 from automl_cnn.serve.limits import HeldBytes, Limits, Refusal
 
-LIMITS = Limits(max_bytes=10_000, max_images=4, max_held_bytes=15_000)
+LIMITS = Limits(max_bytes=10_000, max_images=4)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters='"\\\r\n'), min_size=1, max_size=30)
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=20),
@@ -95,6 +95,17 @@ def test_any_form_gives_images_or_is_refused_with_a_reason(body: bytes) -> None:
     assert status in (413, 422)
 
 
+@pytest.mark.parametrize("charset", ["idna", "undefined", "utf-16", "no-such-charset", "punycode", "a\0b"])
+def test_a_form_in_any_charset_gives_images_or_is_422(charset: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a..b\xff"\r\n\r\nx\r\n--b--\r\n'
+    found: Any
+    try:
+        found = [image.content for image in received(body, f"multipart/form-data; boundary=b; charset={charset}")]
+    except Refusal as refusal:
+        found = (refusal.status, refusal.reason)
+    assert found in ([b"x"], (422, "not_a_form"))
+
+
 @pytest.mark.parametrize(
     ("size", "told", "reason"),
     [(10_000, None, None), (10_001, None, "too_many_bytes"), (5, "10001", "too_many_bytes")],
@@ -107,6 +118,34 @@ def test_the_bound_on_bytes_holds_whatever_length_is_told(size: int, told: str |
     with pytest.raises(Refusal) as caught:
         received(bytes(size), "image/png", **headers)
     assert (caught.value.status, caught.value.reason) == (413, reason)
+
+
+def test_a_body_that_rests_is_408_and_one_that_flows_is_taken() -> None:
+    limits = Limits(max_bytes=2**20)
+
+    async def outcome(rest_s: float) -> Any:
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(rest_s if pieces else 0)
+            pieces.append(bytes(50_000))
+            return {"type": "http.request", "body": pieces[-1], "more_body": len(pieces) < 8}
+
+        pieces: list[bytes] = []
+        request = Request({"type": "http", "method": "POST", "path": "/predict", "headers": []}, receive)
+        try:
+            with HeldBytes(limits.max_held_bytes).share() as share:
+                return len((await read_images(request, limits, share))[0].content)
+        except Refusal as refusal:
+            return refusal.status
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(outcome(0.4), outcome(4.0))  # 2.8 s, and 28 s if it were let
+
+    assert asyncio.run(asyncio.wait_for(both(), 10)) == [400_000, 408]
+
+
+def test_a_request_as_large_as_is_allowed_always_has_room() -> None:
+    assert Limits().max_held_bytes == 256 * 2**20
+    assert Limits(max_bytes=300 * 2**20).max_held_bytes == 600 * 2**20
 
 
 def test_what_requests_hold_together_is_bounded_and_given_back() -> None:
