@@ -9,10 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PRESET ?=
-comma := ,
-# Bytecode on all cores afterwards: pip compiles one file after the other. A few packages carry files that are no Python 3.
-install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '$(1)' && \
-  { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
+install = $(BIN)/python tools/install.py
 
 .PHONY: demo test test-all browser postgresql lint ui clean
 
@@ -65,16 +62,15 @@ clean:
 	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv .venv; }
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(call install,.[samples])
+	$(install) --editable '.[samples]'
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
-	$(call install,.[samples$(comma)export$(comma)dev])
+	$(install) --editable '.[samples,export,dev]'
 	touch $@ .venv/demo.stamp
 
 # MediaPipe Tasks loads the shipped file in a test. It asks for another absl-py than quantization-aware training does, works
 # with either, and stands on a path of its own so that nothing else meets it.
 .venv/mediapipe.stamp: .venv/dev.stamp
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --upgrade --constraint constraints.txt --target .venv/mediapipe \
-	  mediapipe opencv-python-headless
+	$(install) --no-deps --target .venv/mediapipe mediapipe opencv-python-headless
 	touch $@
