@@ -44,7 +44,7 @@ from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges  # 
 from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
 from automl_cnn.quantize.equalize import equalize  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
-from automl_cnn.quantize.ladder import run_all  # noqa: E402
+from automl_cnn.quantize.ladder import Yardstick, run_all  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
 from automl_cnn.quantize.scheme import simulate_int8  # noqa: E402
 from automl_cnn.quantize.twin import build_twin  # noqa: E402
@@ -157,7 +157,8 @@ def _ours(
     spec: Any, twin: Any, calibration: NDArray[np.uint8], sides: dict[str, LabelledImages], params: QuantizeParams,
     folder: Path,
 ) -> bytes:  # fmt: skip
-    making = Making(spec, twin, calibration, sides["train"], sides["validation"], params, folder, silent)
+    yardstick = Yardstick(sides["validation"], [str(index) for index in range(spec.classes)])
+    making = Making(spec, twin, calibration, sides["train"], yardstick, params, folder, silent)
     return making.exports()["qat_int8"]()
 
 

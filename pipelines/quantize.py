@@ -11,18 +11,20 @@ def main(stage: Stage) -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     stage.progress("loading TensorFlow", 0, 1)
     import_quietly("tensorflow_model_optimization")
+    from automl_cnn.evaluate.paired import IN_WORDS
     from automl_cnn.quantize.deliver import quantize_winner
     from automl_cnn.train.candidate import Candidate
 
+    best = Candidate.load(stage.files.search / "best.yaml")
     # as many steps as the search has left time for
-    steps = Candidate.load(stage.files.search / "best.yaml").quantize_steps
-    planned = stage.params.quantize.model_copy(update={"steps": steps})
-    for rung in quantize_winner(stage.params.model_copy(update={"quantize": planned}), stage.files, stage.progress):
+    planned = stage.params.quantize.model_copy(update={"steps": best.quantize_steps})
+    params = stage.params.model_copy(update={"quantize": planned})
+    for rung in quantize_winner(params, stage.files, best.objective, stage.progress):
         if rung.error:
             print(f"  {rung.rung:12} {rung.error}")
             continue
         print(
-            f"{'→' if rung.shipped else ' '} {rung.rung:12} validation {rung.val_accuracy:.4f}  "
+            f"{'→' if rung.shipped else ' '} {rung.rung:12} {IN_WORDS[rung.objective]} {rung.val_score:.4f}  "
             f"{(rung.size_bytes or 0) / 1e6:5.2f} MB  {rung.latency_ms:6.1f} ms  {rung.reason}"
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.calibrate import choose_calibration
 from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
 from automl_cnn.quantize.images import LabelledImages, StoredImages
-from automl_cnn.quantize.ladder import measure
+from automl_cnn.quantize.ladder import Yardstick, measure
 from automl_cnn.quantize.rungs import Exports, Making
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
 from automl_cnn.reference.build import build_reference
@@ -25,12 +25,13 @@ from automl_cnn.reference.record import REFERENCE
 from automl_cnn.tflite_metadata import COMPANIONS, with_metadata
 
 
-def quantize_winner(params: Params, files: Files, progress: Progress = silent) -> list[Rung]:
+def quantize_winner(params: Params, files: Files, objective: str, progress: Progress = silent) -> list[Rung]:
     """Quantize the trained model and write quantized/.
 
     Args:
         params: the section quantize is read.
         files: model, images and splits are read, quantized is replaced.
+        objective: what the search maximized, and by which the files are chosen.
         progress: told about every batch, step and image.
     Returns:
         The rungs as ladder.json has them.
@@ -44,7 +45,11 @@ def quantize_winner(params: Params, files: Files, progress: Progress = silent) -
     rungs = write_ladder(
         model,
         LabelledImages(StoredImages(store, training.store_rows, size_px), training.labels),
-        LabelledImages(StoredImages(store, validation.store_rows, size_px), validation.labels),
+        Yardstick(
+            LabelledImages(StoredImages(store, validation.store_rows, size_px), validation.labels),
+            model.class_names,
+            objective,
+        ),
         params.quantize,
         files,
         progress,
@@ -57,7 +62,7 @@ def quantize_winner(params: Params, files: Files, progress: Progress = silent) -
 def write_ladder(
     model: FloatModel,
     training: LabelledImages,
-    validation: LabelledImages,
+    yardstick: Yardstick,
     params: QuantizeParams,
     files: Files,
     progress: Progress = silent,
@@ -67,7 +72,7 @@ def write_ladder(
     Args:
         model: the trained float network.
         training: images for calibration and training.
-        validation: images that decide what ships.
+        yardstick: images and objective that decide what ships.
         params: no value is None.
         files: labels.txt and preprocessing.json are copied from `model`, `quantized` is replaced.
         progress: told about every batch, step and image.
@@ -84,9 +89,9 @@ def write_ladder(
         return with_metadata(export(), model.class_names, preprocessing)
 
     with replacing_folder(files.quantized) as folder:
-        work = Making(model.spec, twin, training.images[rows], training, validation, params, folder, progress)
+        work = Making(model.spec, twin, training.images[rows], training, yardstick, params, folder, progress)
         exports = {name: partial(described, export) for name, export in work.exports().items()}
-        rungs = climb(folder, exports, validation, model.class_names, params.max_drop, progress)
+        rungs = climb(folder, exports, yardstick, params.max_drop, progress)
         judged = judge(rungs, params.max_drop)
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
@@ -99,8 +104,7 @@ def write_ladder(
 def climb(
     folder: Path,
     exports: Exports,
-    validation: LabelledImages,
-    class_names: Sequence[str],
+    yardstick: Yardstick,
     max_drop: float,
     progress: Progress = silent,
 ) -> list[Rung]:
@@ -111,8 +115,7 @@ def climb(
     Args:
         folder: the files are written here.
         exports: how each rung's file is made, in the order in which they are.
-        validation: images that decide.
-        class_names: in the order of the outputs.
+        yardstick: images and objective that decide.
         max_drop: of the gate.
         progress: told about every file and image.
     """
@@ -125,7 +128,7 @@ def climb(
         path = folder / f"{name}.tflite"
         try:
             path.write_bytes(export())
-            rung, probabilities = measure(path, validation, class_names, reference, progress)
+            rung, probabilities = measure(path, yardstick, reference, progress)
         except Exception as error:  # three converters and TensorFlow: each has kinds of its own
             if name == FLOAT32:
                 raise

@@ -74,8 +74,9 @@ def channel_factors(highest: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32 [channels], 1 to LARGEST_FACTOR: no channel rises above the highest of all, and dead ones stay.
     """
-    reach = HEADROOM * highest
-    factors = np.divide(highest.max(initial=0.0), reach, out=np.ones_like(reach), where=reach > 0)
+    top = highest.max(initial=0.0)
+    reach = np.maximum(HEADROOM * highest, top / LARGEST_FACTOR)
+    factors = np.divide(top, reach, out=np.ones_like(reach), where=highest > 0)
     return np.asarray(np.clip(factors, 1.0, LARGEST_FACTOR), np.float32)
 
 

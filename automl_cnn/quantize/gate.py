@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_cnn.evaluate.paired import IN_WORDS
+
 FLOAT32, FLOAT16, QAT_INT8 = "float32", "float16", "qat_int8"
 PTQ_INT8, AI_EDGE_INT8 = "ptq_int8", "ai_edge_int8"  # post training: by TensorFlow's converter, by ai-edge-quantizer
 FLOAT_HEAD, WEIGHT_ONLY = "qat_float_head", "weight_only_int8"
@@ -28,6 +30,9 @@ class Rung:
         val_log_loss: mean −ln p of the label in nats.
         val_ece: expected calibration error on validation, 0 to 1.
         val_drop_ci95: 95 % interval of the accuracy lost against float32 on the same images; negative where it gained.
+        objective: what the search maximized: accuracy, balanced_accuracy or macro_f1.
+        val_score: the objective on validation, 0 to 1.
+        val_score_drop_ci95: as val_drop_ci95, of the objective.
         agreement: share of validation images on which it answers as float32 does.
         flipped: validation images on which it does not.
         class_drops: class → recall lost against float32, −1 to 1; classes without a validation image are left out.
@@ -57,6 +62,9 @@ class Rung:
     class_drops: dict[str, float] | None = None
     latency_all_ms: float | None = None
     peak_mib: float | None = None
+    objective: str = "accuracy"
+    val_score: float | None = None
+    val_score_drop_ci95: tuple[float, float] | None = None
     shipped: bool = False
     reason: str = ""
     error: str | None = None
@@ -65,18 +73,18 @@ class Rung:
 def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     """Pick the rung that ships: the cheapest that is not shown to lose more than `max_drop`, else float16.
 
-    A file is refused when the whole paired interval of its loss lies above `max_drop`: on 400 images a loss of four can
-    be chance. Files that are int8 throughout cost the same: among them the higher validation accuracy wins, then the
-    lower log loss, then the smaller file. After them come FALLBACKS in their order.
+    A file is refused when the whole paired interval of its loss, in accuracy or in the objective of the search, lies
+    above `max_drop`: on 400 images a loss of four can be chance, and where it can the reason says how large it may be.
+    Files that are int8 throughout cost the same: among them the higher objective on validation wins, then the lower log
+    loss, then the smaller file. After them come FALLBACKS in their order.
 
     Args:
         rungs: measured; float32 among them.
-        max_drop: validation accuracy an int8 file may lose, 0 to 1.
+        max_drop: of accuracy and of the objective an int8 file may lose on validation, 0 to 1.
     Returns:
         The same rungs in the same order with `shipped` and `reason` set; exactly one is shipped.
     """
-    baseline = next(rung for rung in rungs if rung.rung == FLOAT32).val_accuracy
-    assert baseline is not None
+    baseline = next(rung for rung in rungs if rung.rung == FLOAT32)
     refusals = {rung.rung: _refusal(rung, baseline, max_drop) for rung in rungs}
     passing = passing_int8(rungs, max_drop)
     fallbacks = [rung for name in FALLBACKS for rung in rungs if rung.rung == name and not refusals[name]]
@@ -85,9 +93,10 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
         winner = min(passing, key=_rank)
         rivals = [rung.rung for rung in passing if rung is not winner]
         why = f"best on validation, ahead of {', '.join(rivals)}" if rivals else "the int8 file that passes the gate"
+        why += _left_open(winner, max_drop)
     elif fallbacks:
         winner = fallbacks[0]
-        why = f"the cheapest file that passes the gate: {refused}"
+        why = f"the cheapest file that passes the gate{_left_open(winner, max_drop)}: {refused}"
     else:
         names = [rung.rung for rung in rungs if not rung.error]
         winner = next(rung for rung in rungs if rung.rung == (FLOAT16 if FLOAT16 in names else FLOAT32))
@@ -104,11 +113,11 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
 
 def passing_int8(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     """The rungs that are int8 throughout and are not shown to lose more than `max_drop`."""
-    baseline = next(rung for rung in rungs if rung.rung == FLOAT32).val_accuracy or 0.0
+    baseline = next(rung for rung in rungs if rung.rung == FLOAT32)
     return [rung for rung in rungs if rung.rung in INT8_RUNGS and not _refusal(rung, baseline, max_drop)]
 
 
-def _refusal(rung: Rung, baseline: float, max_drop: float) -> str:
+def _refusal(rung: Rung, baseline: Rung, max_drop: float) -> str:
     """Why an int8 file may not ship; empty when it may."""
     if rung.error:
         return f"could not be made: {rung.error}"
@@ -116,16 +125,33 @@ def _refusal(rung: Rung, baseline: float, max_drop: float) -> str:
         return ""
     if rung.rung in INT8_RUNGS and rung.float_tensors:
         return f"has {rung.float_tensors} float tensors, so it is not int8 throughout"
+    for (name, score, (low, high)), (_, before, _) in zip(_losses(rung), _losses(baseline), strict=True):
+        if low > max_drop + 1e-9:
+            return (
+                f"loses {before - score:.4f} of validation {name} (95 % interval {low:.4f} to {high:.4f}), "
+                f"more than quantize.max_drop {max_drop:g}"
+            )
+    return ""
+
+
+def _left_open(winner: Rung, max_drop: float) -> str:
+    """What the validation images are too few to rule out."""
+    name, _, (_, high) = max(_losses(winner), key=lambda loss: loss[2][1])
+    if high <= max_drop:
+        return ""
+    return f"; too few validation images to rule out a loss of {high:.4f} in {name}"
+
+
+def _losses(rung: Rung) -> list[tuple[str, float, tuple[float, float]]]:
+    """(name, value on validation, 95 % interval of what was lost) of accuracy and of the objective."""
     assert rung.val_accuracy is not None
     assert rung.val_drop_ci95 is not None
-    low, high = rung.val_drop_ci95
-    if low > max_drop + 1e-9:
-        drop = baseline - rung.val_accuracy
-        return (
-            f"loses {drop:.4f} of validation accuracy (95 % interval {low:.4f} to {high:.4f}), "
-            f"more than quantize.max_drop {max_drop:g}"
-        )
-    return ""
+    assert rung.val_score is not None
+    assert rung.val_score_drop_ci95 is not None
+    found = [("accuracy", rung.val_accuracy, rung.val_drop_ci95)]
+    if rung.objective != "accuracy":
+        found.append((IN_WORDS[rung.objective], rung.val_score, rung.val_score_drop_ci95))
+    return found
 
 
 def paired_drop(reference_right: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -147,10 +173,10 @@ def paired_drop(reference_right: NDArray[np.bool_], right: NDArray[np.bool_]) ->
 
 
 def _rank(rung: Rung) -> tuple[float, float, int]:
-    assert rung.val_accuracy is not None
+    assert rung.val_score is not None
     assert rung.val_log_loss is not None
     assert rung.size_bytes is not None
-    return -rung.val_accuracy, rung.val_log_loss, rung.size_bytes
+    return -rung.val_score, rung.val_log_loss, rung.size_bytes
 
 
 def _beaten(rung: Rung, winner: Rung) -> str:

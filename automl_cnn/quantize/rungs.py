@@ -21,7 +21,7 @@ from automl_cnn.quantize.ai_edge import convert_ai_edge_int8
 from automl_cnn.quantize.calibrate import observe_ranges
 from automl_cnn.quantize.gate import AI_EDGE_INT8, FLOAT16, FLOAT32, FLOAT_HEAD, PTQ_INT8, QAT_INT8, WEIGHT_ONLY
 from automl_cnn.quantize.images import LabelledImages
-from automl_cnn.quantize.ladder import run_all, validation_rank
+from automl_cnn.quantize.ladder import Yardstick, run_all, validation_rank
 from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
 
 Exports = Mapping[str, Callable[[], bytes]]
@@ -35,7 +35,8 @@ class Making:
     Attributes:
         spec, twin: the trained network.
         calibration: uint8 [n, H, W, 3].
-        training, validation: images of the split.
+        training: images to learn from.
+        yardstick: validation images, and by what the best of late checkpoints is chosen.
         params: no value is None.
         folder: where the files are; the float32 file teaches the simulation.
         progress: told about every batch, step and image.
@@ -45,7 +46,7 @@ class Making:
     twin: Any
     calibration: NDArray[np.uint8]
     training: LabelledImages
-    validation: LabelledImages
+    yardstick: Yardstick
     params: QuantizeParams
     folder: Path
     progress: Progress
@@ -90,4 +91,4 @@ class Making:
         steps = train_simulated(simulated, training.images, targets, batches, settings.learning_rate, self.progress)
         # Late checkpoints differ by the rounding of a few weights, which on a small validation set is a few images.
         files = (convert_simulated(simulated) for done in steps if done in checkpoints(params.steps))
-        return max(files, key=partial(validation_rank, validation=self.validation, progress=self.progress))
+        return max(files, key=partial(validation_rank, yardstick=self.yardstick, progress=self.progress))

@@ -23,7 +23,8 @@ class RungLine:
 
     Attributes:
         name: of the rung, in words.
-        val_drop_ci95: validation accuracy that it lost against float32, 95 % interval.
+        val_score: what the search maximized, on validation.
+        val_drop_ci95, val_score_drop_ci95: accuracy and score that it lost against float32, 95 % intervals.
         val_ece, val_log_loss: on validation.
         latency_ms, latency_all_ms: of one image on one core and on all.
         peak_mib: memory while it runs.
@@ -37,6 +38,8 @@ class RungLine:
     name: str
     val_accuracy: float | None
     val_drop_ci95: tuple[float, float] | None
+    val_score: float | None
+    val_score_drop_ci95: tuple[float, float] | None
     val_ece: float | None
     val_log_loss: float | None
     size_bytes: int | None
@@ -76,7 +79,6 @@ def ladder_charts(ladder: Sequence[RungLine]) -> dict[str, str]:
 
 
 def _line(rung: Mapping[str, Any]) -> RungLine:
-    drop = rung.get("val_drop_ci95") if rung["rung"] != "float32" else None  # the others are compared with it
     drops = sorted((rung.get("class_drops") or {}).items(), key=lambda item: (-item[1], item[0]))
     measured = (
         "val_accuracy", "val_ece", "val_log_loss", "size_bytes", "latency_ms", "latency_all_ms", "peak_mib",
@@ -85,9 +87,17 @@ def _line(rung: Mapping[str, Any]) -> RungLine:
     return RungLine(
         rung=rung["rung"],
         name=RUNG_NAMES.get(rung["rung"], rung["rung"]),
-        val_drop_ci95=(drop[0], drop[1]) if drop else None,
+        val_score=rung.get("val_score", rung.get("val_accuracy")),
+        val_drop_ci95=_drop(rung, "val_drop_ci95"),
+        val_score_drop_ci95=_drop(rung, "val_score_drop_ci95") or _drop(rung, "val_drop_ci95"),
         drops=tuple((str(label), float(lost)) for label, lost in drops[:WORST_DROPS]),
         shipped=bool(rung.get("shipped")),
         reason=str(rung.get("error") or rung.get("reason") or ""),
         **{name: rung.get(name) for name in measured},
     )
+
+
+def _drop(rung: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """An interval of ladder.json; none of float32, with which the others are compared."""
+    found = rung.get(name) if rung["rung"] != "float32" else None
+    return (found[0], found[1]) if found else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def search(
     costs = MeasuredCosts(log.with_suffix(".costs.json"), material, work, steps, clock.budget_s, import_s, corrections)
     promised_s = clock.budget_s - costs.reserve_s(plain_head((*choice.arms, *choice.from_scratch)[0]))
     steered = climb(space, plan, costs, clock, _oracle(params), read_log(log))
-    end = run_study(steered, _trial(material, progress), log, clock, progress)
+    end = run_study(steered, _trial(material, progress, clock, costs), log, clock, progress)
     best = best_of(end.records)
     left_s = clock.budget_s - clock.read()
     reserved = costs.reserved(best.values)
@@ -116,8 +116,15 @@ def _oracle(params: Params) -> Callable[[Space], Oracle]:
     return make
 
 
-def _trial(material: Material, progress: Progress) -> Callable[[dict[str, Any], Fidelity], TrialResult]:
-    return partial(evaluate, context=material, progress=progress)
+def _trial(
+    material: Material, progress: Progress, clock: Clock, costs: MeasuredCosts
+) -> Callable[[dict[str, Any], Fidelity], TrialResult]:
+    def trial(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        """One trial; a fine-tuning that comes to be slower than it was probed ends before the later stages' time."""
+        left_s = clock.budget_s - clock.read() - costs.reserve_s(values)
+        return evaluate(values, fidelity, material, progress, time.perf_counter() + left_s)
+
+    return trial
 
 
 def _corrections(path: Path, files: Files) -> dict[str, float]:

@@ -6,6 +6,7 @@ augmented view, the same on more views, and fine-tuning of the network itself.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +55,11 @@ class TrialResult:
 
 
 def evaluate(
-    values: Mapping[str, Any], fidelity: Fidelity, context: Material, progress: Progress = silent
+    values: Mapping[str, Any],
+    fidelity: Fidelity,
+    context: Material,
+    progress: Progress = silent,
+    until_s: float = math.inf,
 ) -> TrialResult:
     """Fit and score one candidate.
 
@@ -63,8 +68,9 @@ def evaluate(
         fidelity: how thoroughly.
         context: images, labels, features and settings of the search; the test side is not among them.
         progress: told of features, and of batches of fine-tuning.
+        until_s: `time.perf_counter()` before which a fine-tuning should end, by fewer epochs if it must.
     Returns:
-        Score and cost; the same for the same arguments, time aside.
+        Score and cost; the same for the same arguments and as many epochs, time aside.
     """
     part = context.part(fidelity.images)
     started = time.perf_counter()
@@ -72,7 +78,7 @@ def evaluate(
         part.fetch(values, fidelity.views, progress)
     features_s = time.perf_counter() - started
     if fidelity.name == FINE_TUNING:
-        tuned = tune_candidate(values, fidelity.views, part, progress)
+        tuned = tune_candidate(values, fidelity.views, part, progress, until_s)
         accuracy = float(np.mean(tuned.logits.argmax(axis=1) == part.validation.labels))
         return TrialResult(tuned.score, accuracy, len(tuned.history) - 1, features_s)
     head = fit_candidate(values, fidelity.views, part)

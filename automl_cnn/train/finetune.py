@@ -104,10 +104,12 @@ def fine_tune(
     checkpoint: Checkpoint,
     progress: Progress = silent,
     teacher: Teacher | None = None,
+    until_s: float = math.inf,
 ) -> FineTuned:
     """Train the top blocks and the head, keep the epoch that is best on validation.
 
-    Where memory runs out, training goes on with half the batch and twice the batches a step.
+    Where memory runs out, training goes on with half the batch and twice the batches a step. Where the machine becomes
+    slower than was planned with, there are fewer epochs, and the rate falls the faster for it.
 
     Args:
         spec: the network.
@@ -119,6 +121,7 @@ def fine_tune(
         checkpoint: where every finished epoch is kept; training goes on from the last one it holds.
         progress: told of every batch.
         teacher: asked about every view where plan.distillation_weight is above 0.
+        until_s: `time.perf_counter()` before which to end; one epoch is always trained.
     Returns:
         The best epoch; epoch 0 is the fitted head on the untouched backbone.
     Raises:
@@ -129,7 +132,8 @@ def fine_tune(
     while True:
         try:
             with _precision():
-                return _Training(spec, start, plan, training, validation, progress, teacher).run(score, checkpoint)
+                work = _Training(spec, start, plan, training, validation, progress, teacher)
+                return work.run(score, checkpoint, until_s)
         except (MemoryError, tf.errors.ResourceExhaustedError):
             batch_size = training.batch_size
             if batch_size <= SMALLEST_BATCH:
@@ -172,7 +176,7 @@ def probe_seconds(spec: ClassifierSpec, start: Weights, plan: FineTuning, traini
         batches = probed.batches("training", few)
         times.append(time.perf_counter())
         for epoch in range(2):  # the first traces the graph
-            probed.run_epoch(epoch, batches)
+            probed.run_epoch(epoch, max(plan.epochs, 1), batches)
             times.append(time.perf_counter())
     built, views, traced, steps = np.diff(times)
     once_s = built + max(0.0, traced - steps) + (views * share if batches.keeps_views else views)
@@ -226,8 +230,8 @@ class _Training:
         self._average = WeightAverage(list(learned), plan.ema)
         self._class_weights = class_weights(training.labels, spec.classes, plan.balanced)
 
-    def run(self, score: Score, checkpoint: Checkpoint) -> FineTuned:
-        """Train to the end, or until the score no longer rises."""
+    def run(self, score: Score, checkpoint: Checkpoint, until_s: float) -> FineTuned:
+        """Train to the end, until the score no longer rises, or as long as there is time."""
         plan = self._plan
         held_out = self.batches("validation", self._held_out)
         training = self.batches("training", self._images) if plan.epochs else None
@@ -235,9 +239,11 @@ class _Training:
         state = checkpoint.load(variables)
         if state is None:
             state = self._measured(TrainingState(), held_out, score, {"epoch": 0, "loss": float("nan")})
-        while training and state.epoch < plan.epochs and not self._stale(state):
+        while training and state.epoch < (epochs := _epochs_in_time(plan.epochs, state, until_s)):
+            if self._stale(state, epochs):
+                break
             started = time.perf_counter()
-            loss = self.run_epoch(state.epoch, training)
+            loss = self.run_epoch(state.epoch, epochs, training)
             rate = float(self._network.optimizer.learning_rate)
             entry = {"epoch": state.epoch + 1, "loss": loss, "learning_rate": rate}
             state = self._measured(state, held_out, score, entry, started)
@@ -252,10 +258,10 @@ class _Training:
         served = replace(images, input_size_px=max(own, teacher.input_size_px if teacher else own))
         return PrefixBatches(self._cut.prefix, served, own, name, self._progress, teacher)
 
-    def run_epoch(self, epoch: int, training: PrefixBatches) -> float:
-        """Every image once; the mean loss."""
+    def run_epoch(self, epoch: int, epochs: int, training: PrefixBatches) -> float:
+        """Every image once, as one of so many epochs; the mean loss."""
         plan, network = self._plan, self._network
-        total = max(plan.epochs, 1) * training.steps
+        total = epochs * training.steps
         warmup = min(total - 1, max(1, round(WARMUP_SHARE * total)))
         onehot = np.eye(self._spec.classes, dtype=np.float32)
         losses = []
@@ -269,7 +275,7 @@ class _Training:
             losses.append(float(network.train_on_batch(batch.inputs, targets, sample_weight=weights)))
             network.reset_metrics()  # the loss that is returned is otherwise the mean since the start
             self._average.update()
-            self._progress("fine-tuning", step + 1, total, f"epoch {epoch + 1} of {plan.epochs}, loss {losses[-1]:.3f}")
+            self._progress("fine-tuning", step + 1, total, f"epoch {epoch + 1} of {epochs}, loss {losses[-1]:.3f}")
             if not math.isfinite(losses[-1]):
                 raise TrainingError(
                     f"fine-tuning of {self._spec.backbone}", expected="a finite loss",
@@ -278,8 +284,8 @@ class _Training:
                 )  # fmt: skip
         return float(np.mean(losses))
 
-    def _stale(self, state: TrainingState) -> bool:
-        falling = self._plan.epochs * (1 + WARMUP_SHARE) / 2  # from here on the rate is below half of its peak
+    def _stale(self, state: TrainingState, epochs: int) -> bool:
+        falling = epochs * (1 + WARMUP_SHARE) / 2  # from here on the rate is below half of its peak
         return state.epoch - max(state.best_epoch, falling) >= self._plan.patience
 
     def _measured(
@@ -303,6 +309,14 @@ class _Training:
         if better:
             return TrainingState(epoch, history, epoch, reached, weights, logits)
         return replace(state, epoch=epoch, history=history)
+
+
+def _epochs_in_time(epochs: int, state: TrainingState, until_s: float) -> int:
+    """As many of `epochs`, those done included, as end before `until_s` if they take as long as the last one."""
+    if state.epoch == 0 or until_s == math.inf:
+        return epochs
+    more = (until_s - time.perf_counter()) / max(state.history[-1]["seconds"], 1e-3)
+    return min(epochs, state.epoch + max(0, math.floor(more)))
 
 
 def predict_logits(network: Any, images: PrefixBatches) -> NDArray[np.float32]:

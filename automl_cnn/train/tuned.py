@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,13 @@ def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> 
     return replace(merged, score=material.score(material.validation.labels, merged.probabilities))
 
 
-def tune_candidate(values: Mapping[str, Any], views: int, material: Material, progress: Progress = silent) -> FineTuned:
+def tune_candidate(
+    values: Mapping[str, Any],
+    views: int,
+    material: Material,
+    progress: Progress = silent,
+    until_s: float = math.inf,
+) -> FineTuned:
     """Fine-tune the network that the values describe, from their fitted head; what was finished once is read.
 
     A network without pretrained weights is trained as a whole, from random ones. Where the values name a teacher, that
@@ -65,6 +72,7 @@ def tune_candidate(values: Mapping[str, Any], views: int, material: Material, pr
         views: on which the head is fitted.
         material: images, labels and settings.
         progress: told of every batch.
+        until_s: as of `fine_tune`; what ended early is finished too.
     """
     work = _tuning(values, views, material)
     folder, training = material.folder / "train", work.training
@@ -81,7 +89,7 @@ def tune_candidate(values: Mapping[str, Any], views: int, material: Material, pr
     if tuned is None:
         tuned = fine_tune(
             work.spec, work.start, work.plan, training, work.validation, material.score,
-            Checkpoint(folder, identity), progress, teacher_of(*taught_by) if taught_by else None,
+            Checkpoint(folder, identity), progress, teacher_of(*taught_by) if taught_by else None, until_s,
         )  # fmt: skip
         memo.save(tuned)
     return tuned

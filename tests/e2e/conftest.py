@@ -23,6 +23,7 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: apt-get install chromium (or Google Chrome), then make test"
 )
 COPIED = ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", "decisions.csv")
+EVERY = 3  # digit that the projects have
 SMALL = (
     "data.root=data/digits",
     "data.working_size_px=64",
@@ -91,8 +92,13 @@ def stages_run(printed: str) -> list[str]:
     return [line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")]
 
 
-def copy_project(folder: Path) -> Project:
-    """The files of this repository that the pipeline is made of, in a folder without git."""
+def copy_project(folder: Path, engines: Path | None = None) -> Project:
+    """The files of this repository that the pipeline is made of, in a folder without git.
+
+    Args:
+        folder: where.
+        engines: of frozen networks, shared by all projects of a session: making one takes ten seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         if (REPOSITORY / name).exists():
@@ -100,22 +106,42 @@ def copy_project(folder: Path) -> Project:
     for name in ("automl_cnn", "pipelines", ".dvc"):
         ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored)
+    if engines is not None:
+        (folder / ".automl-cnn").mkdir()
+        (folder / ".automl-cnn" / "engines").symlink_to(engines, target_is_directory=True)
     return Project(folder)
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Project:
-    """A project in which nothing has been run."""
-    return copy_project(tmp_path / "project")
+def sample_digits(project: Project) -> None:
+    """A third of the handwritten digits, 599 images, into data/digits."""
+    assert project.run("sample", "digits", "data/digits").returncode == 0
+    pictures = sorted((project.folder / "data" / "digits").rglob("*.png"))
+    for place, path in enumerate(pictures):
+        if place % EVERY:
+            path.unlink()
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all projects of a session keep their frozen networks; the workers of a run share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, engines: Path) -> Project:
+    """A project in which nothing has been run."""
+    return copy_project(tmp_path / "project", engines)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory, engines: Path) -> Project:
     """A project pointed at handwritten digits, not yet run."""
-    made = copy_project(tmp_path_factory.mktemp("pipeline") / "project")
-    for arguments in (("sample", "digits", "data/digits"), ("set", *SMALL)):
-        done = made.run(*arguments)
-        assert done.returncode == 0, done.stderr
+    made = copy_project(tmp_path_factory.mktemp("pipeline") / "project", engines)
+    sample_digits(made)
+    assert made.run("set", *SMALL).returncode == 0
     return made
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, copy_project, stages_run
+from conftest import REPOSITORY, copy_project, sample_digits, stages_run
 
 from automl_cnn.artifacts import DUPLICATES, LABELS, MANIFEST, SPLITS, Files, read_table
 
@@ -58,13 +58,13 @@ class Reviewed:
 
 
 @pytest.fixture(scope="module", params=["digits", pytest.param("clothing", marks=pytest.mark.real_data)])
-def reviewed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
+def reviewed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, engines: Path) -> Reviewed:
     name = request.param
     if name == "clothing" and not CLOTHING.exists():
         pytest.skip("../shared/data/clothing is not there")
-    project = copy_project(tmp_path_factory.mktemp("decisions") / name)
+    project = copy_project(tmp_path_factory.mktemp("decisions") / name, engines)
     if name == "digits":
-        project.run("sample", "digits", "data/digits")
+        sample_digits(project)
     else:
         photographs = pd.read_csv(CLOTHING / "metadata.csv")
         photographs[photographs["sender_id"] % 3 == 0].to_csv(project.folder / "third.csv", index=False)

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from conftest import COPIED, REPOSITORY, Project, stages_run
 
-from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_json, read_table, write_json
+from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, read_json, read_table
 from automl_cnn.evaluate.explain import EXPLANATIONS, load_heat
 from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.litert import LiteModel
@@ -82,7 +82,7 @@ def test_the_closing_table_names_times_accuracy_size_latency_and_the_report(proj
 
 def test_every_image_is_accounted_for_and_no_group_stands_on_two_sides(finished: Files) -> None:
     manifest, splits = read_table(finished.manifest, MANIFEST), read_table(finished.split / "splits.parquet", SPLITS)
-    assert len(manifest) == len(splits) == 1797
+    assert len(manifest) == len(splits) == 599
     assert splits.groupby("group")["split"].nunique().max() == 1
     assert json.loads((finished.split / "report.json").read_text())["leaks"] == 0
 
@@ -214,10 +214,11 @@ def test_mediapipe_reads_the_labels_out_of_the_shipped_file_and_answers_as_it_wa
 
 
 def test_an_export_that_answers_otherwise_is_found_out(project: Project, finished: Files) -> None:
-    listing = project.folder / "delivered" / "export.json"
-    files = [each for each in read_json(listing)["files"] if each["format"] == "tflite"]  # the others take their time
-    write_json(listing, {"files": files})
-    path = project.folder / "delivered" / "golden" / "expected.json"
+    delivered = project.folder / "delivered"
+    for name in ("model.keras", "model.onnx", "model.xml", "model.bin"):  # their runtimes take their time
+        (delivered / name).unlink()
+    shutil.rmtree(delivered / "saved_model")
+    path = delivered / "golden" / "expected.json"
     honest = path.read_text()
     expected = json.loads(honest)
     expected["images"][0]["shipped"] = expected["images"][0]["shipped"][::-1]
@@ -227,7 +228,7 @@ def test_an_export_that_answers_otherwise_is_found_out(project: Project, finishe
     assert done.returncode == 2
     assert "NOT as expected" in done.stdout
     assert "Do not ship these files" in done.stderr
-    (project.folder / "delivered" / "model.tflite").write_bytes(b"half a file")
+    (delivered / "model.tflite").write_bytes(b"half a file")
     assert project.run("verify", "delivered").returncode == 2
 
 
@@ -248,7 +249,7 @@ def test_the_first_model_is_promoted_and_a_run_compared_with_its_own_files_diffe
     assert "automl-cnn version 1 is champion now" in done.stdout
     told = json.loads(project.run("compare", "champion", ".", "--json").stdout)
     assert not any((told["params"], told["changed"], told["data"]["added"], told["data"]["removed"], told["notes"]))
-    assert told["common_test_images"] == told["paired"]["images"] > 200
+    assert told["common_test_images"] == told["paired"]["images"] > 80
 
 
 @pytest.mark.parametrize("budget", [[], pytest.param(["-S", "search.budget_minutes=3"], marks=pytest.mark.exhaustive)])

@@ -24,6 +24,7 @@ from automl_cnn.quantize.convert import convert_float_head, convert_qat_int8, co
 from automl_cnn.quantize.deliver import climb, write_ladder
 from automl_cnn.quantize.equalize import equalize, find_pairs
 from automl_cnn.quantize.images import LabelledImages
+from automl_cnn.quantize.ladder import Yardstick
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
 from automl_cnn.serve.predict import Predictor
 from automl_cnn.tflite_metadata import read_files, with_metadata
@@ -100,7 +101,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("automl_cnn.quantize.convert.convert_qat_int8", export_and_keep)
-        write_ladder(model, training, validation, PARAMS, files)
+        write_ladder(model, training, Yardstick(validation, CLASSES, "macro_f1"), PARAMS, files)
     return Ladder(files, model, training, validation, exported[0])
 
 
@@ -181,6 +182,8 @@ def test_the_file_carries_its_labels_and_its_preprocessing(ladder: Ladder, tmp_p
 
 
 def test_fallbacks_are_made_only_where_no_file_that_is_int8_throughout_passes(ladder: Ladder, tmp_path: Path) -> None:
+    yardstick = Yardstick(ladder.validation, CLASSES)
+
     def exhaust() -> bytes:
         raise MemoryError("no 12 GiB for a tensor\nat node 7")
 
@@ -192,11 +195,11 @@ def test_fallbacks_are_made_only_where_no_file_that_is_int8_throughout_passes(la
 
     fallback = {"weight_only_int8": finished("float16")}
     passing = {name: finished(name) for name in ("float32", "qat_int8")}
-    assert [rung.rung for rung in climb(tmp_path, {**passing, **fallback}, ladder.validation, CLASSES, 1.0)] == [
+    assert [rung.rung for rung in climb(tmp_path, {**passing, **fallback}, yardstick, 1.0)] == [
         "float32", "qat_int8",
     ]  # fmt: skip
     refused = {"float32": finished("float32"), "qat_int8": broken, **fallback}
-    assert [rung.rung for rung in climb(tmp_path, refused, ladder.validation, CLASSES, 1.0)] == [
+    assert [rung.rung for rung in climb(tmp_path, refused, yardstick, 1.0)] == [
         "float32", "qat_int8", "weight_only_int8",
     ]  # fmt: skip
 
@@ -242,6 +245,8 @@ def test_a_benchmark_tells_time_memory_and_how_much_of_a_file_is_int8(ladder: La
 
 
 def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder, tmp_path: Path) -> None:
+    yardstick = Yardstick(ladder.validation, CLASSES)
+
     def refuse() -> bytes:
         raise QuantizeError("rung float16", expected="a network", received="an unknown operator", action="Change it.")
 
@@ -258,7 +263,7 @@ def test_a_file_that_cannot_be_made_is_noted_and_the_others_go_on(ladder: Ladder
         "ai_edge_int8": exhaust,
         "qat_int8": finished("qat_int8"),
     }
-    rungs = {rung.rung: rung for rung in climb(tmp_path, exports, ladder.validation, CLASSES, 1.0)}
+    rungs = {rung.rung: rung for rung in climb(tmp_path, exports, yardstick, 1.0)}
     assert "an unknown operator" in str(rungs["float16"].error)
     assert "expected a .tflite file" in str(rungs["ptq_int8"].error)
     assert rungs["ai_edge_int8"].error == "MemoryError: no 12 GiB for a tensor"

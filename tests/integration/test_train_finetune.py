@@ -1,8 +1,10 @@
 """Fine-tuning: what it starts from, what it keeps, what it survives."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +66,20 @@ def test_a_killed_training_ends_as_if_it_had_not_been_killed(images: TrainingIma
     np.testing.assert_allclose(continued.logits, whole.logits, atol=1e-5)
     assert [entry["loss"] for entry in continued.history[1:]] == pytest.approx([e["loss"] for e in whole.history[1:]])
     assert not list((tmp_path / "killed").iterdir())
+
+
+def test_a_machine_that_became_too_slow_gets_fewer_epochs_whose_rate_falls_to_the_end(
+    images: TrainingImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("automl_cnn.train.finetune.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    long = replace(PLAN, epochs=60, learning_rate=1e-4)
+    late = tune(images, tmp_path / "late", long, until_s=0)
+    assert [entry["epoch"] for entry in late.history] == [0, 1]
+    short = tune(images, tmp_path / "short", long, until_s=next(seconds) + 20)
+    rates = [entry["learning_rate"] for entry in short.history[1:]]
+    assert 3 <= len(rates) <= 20
+    assert rates[-1] < max(rates) / 3
 
 
 def test_no_memory_means_a_smaller_batch_and_a_message(images: TrainingImages, tmp_path: Path) -> None:

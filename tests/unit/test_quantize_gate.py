@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,22 @@ from hypothesis import strategies as st
 from automl_cnn.quantize.gate import Rung, judge, paired_drop
 
 NOTHING_SHOWN = (-0.01, 0.012)  # an interval around zero
-FLOAT32 = Rung("float32", "float32.tflite", 0.900, 0.30, (-0.001, 0.001), 1.0, 13_000_000, 20.0, 70, 1)
-FLOAT16 = Rung("float16", "float16.tflite", 0.900, 0.30, (-0.001, 0.001), 1.0, 6_700_000, 20.0, 70, 1)
-PTQ = Rung("ptq_int8", "ptq_int8.tflite", 0.899, 0.31, NOTHING_SHOWN, 0.99, 3_960_000, 15.0, 0, 1)
-QAT = Rung("qat_int8", "qat_int8.tflite", 0.899, 0.31, NOTHING_SHOWN, 0.99, 3_970_000, 15.0, 0, 1)
+
+
+def rated(rung: Rung, accuracy: float, drop: tuple[float, float] = NOTHING_SHOWN, **changes: Any) -> Rung:
+    """By accuracy alone."""
+    same = {"val_score": accuracy, "val_score_drop_ci95": drop}
+    return replace(rung, **{"val_accuracy": accuracy, "val_drop_ci95": drop, **same, **changes})
+
+
+FLOAT32 = rated(
+    Rung("float32", "float32.tflite", None, 0.30, None, 1.0, 13_000_000, 20.0, 70, 1), 0.900, (-0.001, 0.001)
+)
+FLOAT16 = rated(
+    Rung("float16", "float16.tflite", None, 0.30, None, 1.0, 6_700_000, 20.0, 70, 1), 0.900, (-0.001, 0.001)
+)
+PTQ = rated(Rung("ptq_int8", "ptq_int8.tflite", None, 0.31, None, 0.99, 3_960_000, 15.0, 0, 1), 0.899, NOTHING_SHOWN)
+QAT = rated(Rung("qat_int8", "qat_int8.tflite", None, 0.31, None, 0.99, 3_970_000, 15.0, 0, 1), 0.899, NOTHING_SHOWN)
 
 
 def shipped(*rungs: Rung, max_drop: float = 0.003) -> Rung:
@@ -24,15 +37,15 @@ def shipped(*rungs: Rung, max_drop: float = 0.003) -> Rung:
 
 
 def test_an_int8_file_that_is_shown_to_lose_more_than_max_drop_does_not_ship() -> None:
-    bad = replace(QAT, val_accuracy=0.880, val_drop_ci95=(0.008, 0.032))
-    judged = judge([FLOAT32, FLOAT16, bad, replace(PTQ, val_accuracy=0.870, val_drop_ci95=(0.01, 0.05))], 0.003)
+    bad = rated(QAT, 0.880, (0.008, 0.032))
+    judged = judge([FLOAT32, FLOAT16, bad, rated(PTQ, 0.870, (0.01, 0.05))], 0.003)
     assert [rung.rung for rung in judged if rung.shipped] == ["float16"]
     assert "loses 0.0200 of validation accuracy (95 % interval 0.0080 to 0.0320)" in judged[2].reason
     assert judged[2].reason in judged[1].reason, "float16 says why it had to step in"
 
 
 def test_a_loss_that_can_be_chance_is_not_called_a_loss() -> None:
-    assert shipped(FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.890, val_drop_ci95=(-0.004, 0.024))).rung == "qat_int8"
+    assert shipped(FLOAT32, FLOAT16, rated(QAT, 0.890, (-0.004, 0.024))).rung == "qat_int8"
 
 
 def test_four_images_lost_of_four_hundred_can_be_chance_and_forty_of_four_thousand_cannot() -> None:
@@ -54,8 +67,8 @@ def test_the_paired_interval_holds_the_difference_and_turns_with_the_sides(pairs
 
 
 def test_the_more_accurate_int8_file_ships_whatever_its_name() -> None:
-    assert shipped(FLOAT32, FLOAT16, replace(PTQ, val_accuracy=0.901), QAT).rung == "ptq_int8"
-    assert shipped(FLOAT32, FLOAT16, PTQ, replace(QAT, val_accuracy=0.901)).rung == "qat_int8"
+    assert shipped(FLOAT32, FLOAT16, rated(PTQ, 0.901), QAT).rung == "ptq_int8"
+    assert shipped(FLOAT32, FLOAT16, PTQ, rated(QAT, 0.901)).rung == "qat_int8"
 
 
 def test_equal_accuracy_is_settled_by_log_loss_then_by_size() -> None:
@@ -64,7 +77,7 @@ def test_equal_accuracy_is_settled_by_log_loss_then_by_size() -> None:
 
 
 def test_a_file_with_a_float_tensor_is_not_shipped_as_int8() -> None:
-    judged = judge([FLOAT32, FLOAT16, replace(QAT, val_accuracy=0.95, float_tensors=2)], 0.003)
+    judged = judge([FLOAT32, FLOAT16, rated(QAT, 0.95, float_tensors=2)], 0.003)
     assert judged[1].shipped
     assert "2 float tensors" in judged[2].reason
 
@@ -86,7 +99,7 @@ def test_exactly_one_file_ships_and_never_an_int8_one_beyond_the_gate(
     lows: list[float], float_tensors: list[int], max_drop: float
 ) -> None:
     int8 = [
-        replace(rung, val_accuracy=0.9 - low, val_drop_ci95=(low, low + 0.02), float_tensors=count)
+        rated(rung, 0.9 - low, (low, low + 0.02), float_tensors=count)
         for rung, low, count in zip((PTQ, QAT), lows, float_tensors, strict=True)
     ]
     judged = judge([FLOAT32, FLOAT16, *int8], max_drop)
@@ -101,13 +114,34 @@ def test_exactly_one_file_ships_and_never_an_int8_one_beyond_the_gate(
 
 
 def test_where_no_strict_file_passes_the_cheapest_fallback_that_does_ships_and_says_what_was_refused() -> None:
-    bad = [replace(rung, val_accuracy=0.8, val_drop_ci95=(0.08, 0.12)) for rung in (PTQ, QAT)]
+    bad = [rated(rung, 0.8, (0.08, 0.12)) for rung in (PTQ, QAT)]
     head = replace(QAT, rung="qat_float_head", path="qat_float_head.tflite", float_tensors=4)
     weights = replace(QAT, rung="weight_only_int8", path="weight_only_int8.tflite", float_tensors=60)
     winner = shipped(FLOAT32, FLOAT16, *bad, head, weights)
     assert winner.rung == "qat_float_head"
     assert "ptq_int8 loses" in winner.reason
-    assert shipped(FLOAT32, FLOAT16, *bad, replace(head, val_drop_ci95=(0.05, 0.09)), weights).rung == weights.rung
-    lost = [replace(rung, val_drop_ci95=(0.05, 0.09)) for rung in (head, weights)]
+    assert shipped(FLOAT32, FLOAT16, *bad, rated(head, 0.85, (0.05, 0.09)), weights).rung == weights.rung
+    lost = [rated(rung, 0.85, (0.05, 0.09)) for rung in (head, weights)]
     assert shipped(FLOAT32, FLOAT16, *bad, *lost).rung == "float16"
-    assert shipped(FLOAT32, FLOAT16, PTQ, replace(head, val_accuracy=0.95)).rung == "ptq_int8"
+    assert shipped(FLOAT32, FLOAT16, PTQ, rated(head, 0.95)).rung == "ptq_int8"
+
+
+def test_a_file_that_loses_what_the_search_maximized_is_refused_though_its_accuracy_rose() -> None:
+    sought = {"objective": "balanced_accuracy", "val_score": 0.70, "val_score_drop_ci95": (-0.01, 0.01)}
+    by_classes = [replace(rung, **sought) for rung in (FLOAT32, FLOAT16, PTQ)]
+    rare_lost = rated(QAT, 0.93, (-0.05, -0.01), **sought | {"val_score": 0.60, "val_score_drop_ci95": (0.04, 0.16)})
+    judged = judge([*by_classes, rare_lost], 0.003)
+    assert [rung.rung for rung in judged if rung.shipped] == ["ptq_int8"]
+    assert "loses 0.1000 of validation balanced accuracy (95 % interval 0.0400 to 0.1600)" in judged[3].reason
+
+
+def test_of_files_that_pass_the_one_with_more_of_the_objective_ships() -> None:
+    sought = {"objective": "macro_f1", "val_score_drop_ci95": (-0.05, 0.05)}
+    floats = [replace(rung, val_score=0.8, **sought) for rung in (FLOAT32, FLOAT16)]
+    accurate, fair = rated(PTQ, 0.92, val_score=0.78, **sought), rated(QAT, 0.90, val_score=0.80, **sought)
+    assert next(rung for rung in judge([*floats, accurate, fair], 0.003) if rung.shipped).rung == "qat_int8"
+
+
+def test_what_too_few_images_cannot_rule_out_is_said() -> None:
+    assert "too few validation images to rule out a loss of 0.0120 in accuracy" in shipped(FLOAT32, FLOAT16, QAT).reason
+    assert "too few" not in shipped(FLOAT32, FLOAT16, rated(QAT, 0.91, (-0.02, 0.002))).reason
