@@ -8,6 +8,7 @@ import flatbuffers
 import numpy as np
 
 MODEL_ID = b"TFL3"
+SIGNATURE, INPUT, OUTPUT = "serving_default", "image", "probabilities"
 BUFFER_ALIGNMENT = 16  # what the schema asks of every buffer; the generated Python code alone aligns them to 1
 
 
@@ -33,6 +34,21 @@ def write_model(model: Any) -> bytes:
     builder = _AlignedBuilder(1024)
     builder.Finish(model.Pack(builder), MODEL_ID)
     return bytes(builder.Output())
+
+
+def name_ends(model: Any) -> None:
+    """Let a runtime ask for the one input and the one output of a ModelT by name."""
+    (graph,) = model.subgraphs
+    made = schema().SignatureDefT()
+    made.signatureKey, made.subgraphIndex = SIGNATURE, 0
+    made.inputs, made.outputs = [_end(INPUT, graph.inputs)], [_end(OUTPUT, graph.outputs)]
+    model.signatureDefs = [made]
+
+
+def _end(name: str, tensors: Any) -> Any:
+    made = schema().TensorMapT()
+    made.name, made.tensorIndex = name, int(tensors[0])
+    return made
 
 
 class _AlignedBuilder(flatbuffers.Builder):  # type: ignore[misc]

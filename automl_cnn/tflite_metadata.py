@@ -18,7 +18,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from automl_cnn.tflite_file import read_model, schema, write_model
+from automl_cnn.tflite_file import name_ends, read_model, schema, write_model
 
 LABELS, PREPROCESSING = COMPANIONS = "labels.txt", "preprocessing.json"  # inside the file, and beside it too
 BUFFER_NAME, SCHEMA_ID = "TFLITE_METADATA", b"M001"
@@ -40,7 +40,8 @@ def with_metadata(content: bytes, labels: Sequence[str], preprocessing: Mapping[
         labels: class names in the order of the outputs.
         preprocessing: what preprocessing.json holds; input_size_px is read.
     Returns:
-        The same network with metadata; labels.txt and preprocessing.json in the zip at its end.
+        The same network with metadata and the signature `serving_default` (image in, probabilities out); labels.txt and
+        preprocessing.json in the zip at its end.
     """
     model = read_model(_without_zip(content))
     described = np.frombuffer(_describe(labels, preprocessing), np.uint8)
@@ -51,6 +52,7 @@ def with_metadata(content: bytes, labels: Sequence[str], preprocessing: Mapping[
         model.metadata = [*(model.metadata or []), entry]
         model.buffers.append(schema().BufferT())
     model.buffers[entry.buffer].data = described
+    name_ends(model)
     files = {LABELS: "\n".join(labels) + "\n", PREPROCESSING: json.dumps(dict(preprocessing), indent=2) + "\n"}
     return write_model(model) + _zip(files)
 

@@ -20,9 +20,8 @@ from automl_cnn.data.decode_pool import available_cpus
 from automl_cnn.errors import QuantizeError
 from automl_cnn.quantize.calibrate import INPUT_RANGE, normalized_range
 from automl_cnn.quantize.convert import convert_float32_input
-from automl_cnn.tflite_file import read_model, schema, write_model
+from automl_cnn.tflite_file import INPUT, SIGNATURE, name_ends, read_model, schema, write_model
 
-SIGNATURE, INPUT = "serving_default", "image"
 REQUANTIZING = 2  # the version of QUANTIZE that takes integers
 INT8_TO_UINT8 = 128
 
@@ -46,7 +45,9 @@ def convert_ai_edge_int8(twin: Any, images: NDArray[np.uint8]) -> bytes:
             "rung ai_edge_int8", expected="the package ai-edge-quantizer", received=str(error),
             action="Install it: pip install ai-edge-quantizer.",
         ) from None  # fmt: skip
-    content = convert_float32_input(twin)
+    named = read_model(convert_float32_input(twin))
+    name_ends(named)
+    content = write_model(named)
     samples = [{INPUT: image[None].astype(np.float32)} for image in images]
     try:
         with _quietly():
@@ -76,13 +77,11 @@ def with_uint8_ends(content: bytes) -> bytes:
     model = read_model(content)
     (graph,) = model.subgraphs
     code = _quantize_operator(model)
-    signature = model.signatureDefs[0] if model.signatureDefs else None
     (entry,), (leaving,) = graph.inputs, graph.outputs
     new_entry, new_exit = _uint8_twin(graph, entry), _uint8_twin(graph, leaving)
     graph.operators = [_operator(code, new_entry, entry), *graph.operators, _operator(code, leaving, new_exit)]
     graph.inputs, graph.outputs = [new_entry], [new_exit]
-    if signature is not None:
-        signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = new_entry, new_exit
+    name_ends(model)
     return write_model(model)
 
 

@@ -135,13 +135,9 @@ def _converter(model: Any, dtype: Any, call: Callable[[Any], Any]) -> Any:
 
     signature = tf.TensorSpec((1, *model.inputs[0].shape[1:]), dtype, name="image")
     function = tf.function(call, input_signature=[signature], autograph=False)
-    # A bare module with the variables gives the same bytes as the Keras model in a third of the time: the converter
-    # goes by way of a SavedModel, and saving a Keras model traces every layer again (4 to 7 s instead of 10 to 27).
-    module = tf.Module()
-    # a variable of Keras 3 is no tf.Variable, it holds one
-    kept = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
-    module.call, module.kept_variables = function, kept
-    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module)
+    # Named alone, the function is frozen into constants; beside the model it would go by way of a SavedModel, which
+    # takes two to three times as long for the same network. It has no signature: see `tflite_file.name_ends`.
+    return tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
 
 
 def _convert(rung: str, converter: Any) -> bytes:

@@ -17,7 +17,7 @@ STAGES = ("search", "train", "quantize", "evaluate")
 
 # Seconds of a stage's fixed work (building, converting, writing) for every second that loading TensorFlow takes.
 TRAIN_WORK = 1.2
-QUANTIZE_WORK = 14.0  # seven conversions of 1.8, building and tracing what is trained
+QUANTIZE_WORK = 10.0  # seven conversions, building and tracing what is trained, memory measured in processes
 EVALUATE_S = 7.0  # of them 4 for the learning curve, slices, curves and failures
 # One image against one image through LiteRT in batches on all cores.
 SINGLE_IMAGES = 1.1  # one at a time, as files are measured

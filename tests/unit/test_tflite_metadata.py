@@ -33,6 +33,16 @@ def test_the_network_answers_as_before_and_weights_lie_where_a_runtime_can_read_
     assert described.index(weights) % 16 == 0
 
 
+def test_input_and_output_can_be_asked_for_by_name() -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = Interpreter(model_content=with_metadata(colour_model(16), LABELS, HOW))
+    assert model.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}}
+    image = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
+    named = model.get_signature_runner("serving_default")(image=image)["probabilities"]
+    np.testing.assert_array_equal(named, LiteModel(colour_model(16)).run(image))
+
+
 def test_metadata_is_replaced_and_not_added_and_the_same_gives_the_same_bytes() -> None:
     once = with_metadata(colour_model(16), LABELS, HOW)
     assert with_metadata(once, LABELS, HOW) == once
