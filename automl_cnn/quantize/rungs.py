@@ -23,6 +23,7 @@ from automl_cnn.quantize.gate import AI_EDGE_INT8, FLOAT16, FLOAT32, FLOAT_HEAD,
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import Yardstick, run_all, validation_rank
 from automl_cnn.quantize.qat import QatSettings, checkpoints, draw_batches, mix_targets, train_simulated
+from automl_cnn.quantize.support import unsupported_layers
 
 Exports = Mapping[str, Callable[[], bytes]]
 """Name of a rung → what makes its file."""
@@ -66,10 +67,11 @@ class Making:
     def _trained(self, convert_simulated: Callable[[Any], bytes], *, float_head: bool) -> bytes:
         """Simulate int8, train under the float file as teacher, convert; the best of the late checkpoints."""
         if not (backbone_of(self.spec.backbone).quantizes and self.spec.pooling == "average"):
+            layers = ", ".join(unsupported_layers(self.twin))
             raise QuantizeError(
-                "quantization-aware training", expected="a backbone that it supports, with average pooling",
-                received=f"{self.spec.backbone} with {self.spec.pooling} pooling",
-                action="`automl-cnn backbones` shows which it supports; name them in search.backbones.",
+                "quantization-aware training", expected="layers that it can simulate, and average pooling",
+                received=f"{self.spec.backbone} with {self.spec.pooling} pooling" + (f": {layers}" if layers else ""),
+                action="Ship it as it is, or name others in search.backbones: `automl-cnn backbones` shows which.",
             )  # fmt: skip
         from automl_cnn.quantize.scheme import simulate_int8
 

@@ -31,6 +31,7 @@ SIZE_PX = 33  # odd, so that both paddings of MobileNet V1 are there
     [
         pytest.param("mobilenet-0.25", marks=pytest.mark.exhaustive),
         "mobilenetv3-small-0.75",
+        pytest.param("efficientnet-b0", marks=pytest.mark.exhaustive),
         pytest.param("efficientnetv2-b0", marks=pytest.mark.exhaustive),
     ],
 )
