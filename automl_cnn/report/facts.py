@@ -52,7 +52,11 @@ class Facts:
 
     def charts(self) -> dict[str, str]:
         """Every chart as SVG by name; names are those of the files in figures/."""
-        found = {**self.search.charts, **dict(self.training.charts), **ladder_charts(self.ladder)}
+        found = {
+            **self.search.charts,
+            **dict(self.training.charts),
+            **ladder_charts(self.ladder, self.search.objective),
+        }
         found["calibration"] = self.scores.calibration
         if self.curves is not None:
             found |= {"roc": self.curves.roc, "precision_recall": self.curves.precision_recall}

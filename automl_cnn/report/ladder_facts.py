@@ -63,18 +63,23 @@ def read_ladder(files: Files) -> tuple[RungLine, ...]:
     return tuple(_line(rung) for rung in read_json(files.quantized / "ladder.json"))
 
 
-def ladder_charts(ladder: Sequence[RungLine]) -> dict[str, str]:
-    """Validation accuracy against latency and against size as SVG, by name; nothing where fewer than two were made."""
+def ladder_charts(ladder: Sequence[RungLine], objective: str) -> dict[str, str]:
+    """The objective on validation against latency and size as SVG, by name; none where fewer than two were made.
+
+    Args:
+        ladder: the files.
+        objective: in words.
+    """
     charts = {}
     for name, cost, unit in (("ladder_latency", "latency_ms", 1.0), ("ladder_size", "size_bytes", 1e6)):
         points = [
-            CostPoint(rung.name, getattr(rung, cost) / unit, rung.val_accuracy, "ships" if rung.shipped else "")
+            CostPoint(rung.name, getattr(rung, cost) / unit, rung.val_score, "ships" if rung.shipped else "")
             for rung in ladder
-            if getattr(rung, cost) is not None and rung.val_accuracy is not None
+            if getattr(rung, cost) is not None and rung.val_score is not None
         ]
         if len(points) > 1:
             axis_name = "latency on one core, ms" if cost == "latency_ms" else "size, MB"
-            charts[name] = frontier_chart(points, "validation accuracy", axis_name)
+            charts[name] = frontier_chart(points, f"validation {objective}", axis_name)
     return charts
 
 

@@ -221,6 +221,13 @@ def test_a_run_of_an_earlier_release_has_its_page_and_is_told_what_is_missing(fi
     assert "## Evaluation" in card
 
 
+def test_files_are_told_apart_by_what_the_search_maximized_with_accuracy_beside_it(finished: Run, page: Page) -> None:
+    shipped = next(rung for rung in collect_facts(*finished).ladder if rung.shipped)
+    assert (shipped.val_score, shipped.val_score_drop_ci95) == (0.94, (-0.02, 0.03))
+    assert "chosen by macro F1" in page.text
+    assert "macro F1lost, 95 % intervalaccuracysize" in page.text.replace("\n", "")
+
+
 def test_a_leak_in_the_split_is_the_first_thing_the_page_says(finished: Run, tmp_path: Path) -> None:
     params, files = finished
     shutil.copytree(files.root, tmp_path / "artifacts")
