@@ -102,7 +102,7 @@ WHOLE = {
 @pytest.mark.parametrize(
     "part",
     [
-        "trials",
+        pytest.param("trials", marks=pytest.mark.exhaustive),
         pytest.param("storing data and files", marks=pytest.mark.exhaustive),
         pytest.param("storing the model", marks=pytest.mark.exhaustive),
         "registering",

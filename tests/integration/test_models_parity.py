@@ -23,7 +23,12 @@ from automl_cnn.models.weights import Weights, assign_weights, fold_batchnorm  #
 CLASSES = 5
 # 96 halves evenly down to 3 px; 161 is odd on the way, where padding differs between families.
 SIZES_PX = (96, 161)
-MOBILENETS = ("mobilenet-0.25", "mobilenetv2-0.35", "mobilenetv3-small-0.75", "mobilenetv3-large-0.75")
+MOBILENETS = (
+    "mobilenet-0.25",
+    "mobilenetv2-0.35",
+    "mobilenetv3-small-0.75",
+    pytest.param("mobilenetv3-large-0.75", marks=pytest.mark.exhaustive),
+)
 
 
 def randomize(network: Any, rng: np.random.Generator) -> None:
