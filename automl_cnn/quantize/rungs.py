@@ -19,6 +19,7 @@ from automl_cnn.progress import Progress
 from automl_cnn.quantize import convert
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8
 from automl_cnn.quantize.calibrate import observe_ranges
+from automl_cnn.quantize.equalize import equalize
 from automl_cnn.quantize.gate import AI_EDGE_INT8, FLOAT16, FLOAT32, FLOAT_HEAD, PTQ_INT8, QAT_INT8, WEIGHT_ONLY
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import Yardstick, run_all, validation_rank
@@ -57,12 +58,23 @@ class Making:
         return {
             FLOAT32: partial(convert.convert_float32, self.twin),
             FLOAT16: partial(convert.convert_float16, self.twin),
-            PTQ_INT8: partial(convert.convert_ptq_int8, self.twin, self.calibration),
+            PTQ_INT8: self._post_training,
             AI_EDGE_INT8: partial(convert_ai_edge_int8, self.twin, self.calibration),
             QAT_INT8: partial(self._trained, convert.convert_qat_int8, float_head=False),
             FLOAT_HEAD: partial(self._trained, convert.convert_float_head, float_head=True),
             WEIGHT_ONLY: partial(convert.convert_weight_only, self.twin),
         }
+
+    def _post_training(self) -> bytes:
+        """By TensorFlow's converter, from channels that all rise; the twin is as before afterwards."""
+        if backbone_of(self.spec.backbone).keras_only:
+            return convert.convert_ptq_int8(self.twin, self.calibration)
+        before = self.twin.get_weights()
+        try:
+            equalize(self.twin, self.calibration, self.progress)
+            return convert.convert_ptq_int8(self.twin, self.calibration)
+        finally:
+            self.twin.set_weights(before)
 
     def _trained(self, convert_simulated: Callable[[Any], bytes], *, float_head: bool) -> bytes:
         """Simulate int8, train under the float file as teacher, convert; the best of the late checkpoints."""

@@ -21,7 +21,7 @@ QUANTIZE_WORK = 10.0  # seven conversions, building and tracing what is trained,
 EVALUATE_S = 7.0  # of them 4 for the learning curve, slices, curves and failures
 # One image against one image through LiteRT in batches on all cores.
 SINGLE_IMAGES = 1.1  # one at a time, as files are measured
-CALIBRATION = 25.0  # two converters and Keras look at every layer's output
+CALIBRATION = 28.0  # two converters look at every layer's output, Keras does twice
 QAT = 4.8  # a training image of quantization-aware training, from block 4 up
 REFERENCE = 1.3  # probabilities, features and looks for reference.npz
 TUNING = {8: 1.2, 7: 1.4, 6: 1.7, 5: 2.3, 4: 2.9, 3: 3.3, 2: 3.6, 1: 4.0}  # of fine-tuning, by the lowest block
