@@ -20,9 +20,10 @@ from automl_cnn.evaluate.benchmark import benchmark_file, describe
 from automl_cnn.litert import LiteModel
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.quantize.calibrate import observe_ranges
+from automl_cnn.quantize.channel_groups import find_groups
 from automl_cnn.quantize.convert import convert_float_head, convert_qat_int8, convert_weight_only
 from automl_cnn.quantize.deliver import climb, write_ladder
-from automl_cnn.quantize.equalize import equalize, find_pairs
+from automl_cnn.quantize.equalize import equalize
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import Yardstick
 from automl_cnn.quantize.twin import FloatModel, build_twin, check_parity, load_float_model
@@ -231,8 +232,31 @@ def test_equalized_channels_change_no_answer_and_the_lower_ones_rise(ladder: Lad
     assert scaled > 100
     np.testing.assert_allclose(twin.predict(images.astype(np.float32), verbose=0), before, atol=1e-4)
     after = observe_ranges(twin, images)
-    for pair in find_pairs(twin):
-        assert after[pair.relu][1] <= ranges[pair.relu][1] * 1.0001
+    for group in find_groups(twin):
+        highest = max(np.abs(ranges[name]).max() for name in group.rounded)
+        assert all(np.abs(after[name]).max() <= highest * 1.0001 for name in group.rounded)
+
+
+def test_a_scale_goes_through_sums_and_excitation_and_not_through_hard_swish() -> None:
+    import tf_keras
+
+    from automl_cnn.models.classifier import build_classifier
+
+    tf_keras.utils.set_random_seed(1)
+    network = build_classifier(tf_keras, ClassifierSpec("mobilenetv3-small-0.75", SIZE_PX, len(CLASSES)), folded=True)
+    groups = {group.makers[0]: group for group in find_groups(network)}
+    excited = groups["block1a_depthwise_conv"]
+    assert excited.takers == ("block1a_se_reduce_conv", "block1a_project_conv")
+    assert {"block1a_se_squeeze", "block1a_se_excite"} <= set(excited.rounded)
+    assert "block1a_depthwise_conv" not in excited.rounded  # its ReLU rounds for both
+    summed = groups["block2a_project_conv"]
+    assert summed.makers == ("block2a_project_conv", "block2b_project_conv")
+    assert "block2b_add" in summed.rounded
+    assert not {"stem_conv", "block3a_expand_conv"} & set(groups)
+    images = np.random.default_rng(1).integers(0, 256, (8, SIZE_PX, SIZE_PX, 3)).astype(np.uint8)
+    before = network.predict(images.astype(np.float32), verbose=0)
+    assert equalize(network, images) > 100
+    np.testing.assert_allclose(network.predict(images.astype(np.float32), verbose=0), before, atol=1e-4)
 
 
 def test_a_benchmark_tells_time_memory_and_how_much_of_a_file_is_int8(ladder: Ladder) -> None:
