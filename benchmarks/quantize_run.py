@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from automl_cnn.quiet import import_quietly
 
@@ -40,9 +39,9 @@ from automl_cnn.models.registry import backbone_of  # noqa: E402
 from automl_cnn.models.weights import Weights, assign_weights  # noqa: E402
 from automl_cnn.progress import silent  # noqa: E402
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8  # noqa: E402
-from automl_cnn.quantize.calibrate import choose_calibration, observe_ranges  # noqa: E402
+from automl_cnn.quantize.calibrate import Ranges, choose_calibration  # noqa: E402
 from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
-from automl_cnn.quantize.equalize import equalize  # noqa: E402
+from automl_cnn.quantize.deliver import level_channels  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
 from automl_cnn.quantize.ladder import Yardstick, run_all  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
@@ -118,12 +117,14 @@ def run(task: Task) -> dict[str, Any]:
             "tfmot as documented": _documented(spec, weights, sides["train"], task.seed),
         }
         started = time.perf_counter()
-        contents["ours"] = _ours(spec, twin, calibration, sides, params.quantize, folder)
+        level, ranges = level_channels(spec, weights, calibration)
+        yardstick = Yardstick(sides["validation"], [str(index) for index in range(spec.classes)])
+        making = Making(
+            spec, twin, level, ranges, calibration, sides["train"], yardstick, params.quantize, folder, silent
+        )  # fmt: skip
+        contents["ours"] = making.exports()["qat_int8"]()
         qat_s = time.perf_counter() - started
-        equalized = build_twin(spec, weights)
-        if equalize(equalized, calibration):
-            contents["post-training, equalized"] = convert_ptq_int8(equalized, calibration)
-            contents["ours, equalized"] = _ours(spec, equalized, calibration, sides, params.quantize, folder)
+        contents["post-training, equalized"] = convert_ptq_int8(level, calibration)
         found: dict[str, Any] = {
             "backbone": task.backbone, "size_px": task.size_px, "seed": task.seed, "n": len(sides["test"].labels),
             "tuning_s_per_1000": 1000 * _epoch_seconds(tuned.history) / len(material.training.rows),
@@ -132,7 +133,7 @@ def run(task: Task) -> dict[str, Any]:
         for name, content in contents.items():
             found["files"][name] = _worth(content, sides["test"], folder / "measured.tflite")
         found["latency"] = _latencies(contents, folder)
-        found["simulated"] = _agreement(twin, calibration, sides["test"])
+        found["simulated"] = _agreement(level, ranges, sides["test"])
     return found
 
 
@@ -151,15 +152,6 @@ def _params(task: Task) -> Params:
 def _side(files: Files, material: Material, name: str, size_px: int) -> LabelledImages:
     rows = split_rows(files, name)
     return LabelledImages(load_images(material.store, rows.store_rows, size_px), rows.labels)
-
-
-def _ours(
-    spec: Any, twin: Any, calibration: NDArray[np.uint8], sides: dict[str, LabelledImages], params: QuantizeParams,
-    folder: Path,
-) -> bytes:  # fmt: skip
-    yardstick = Yardstick(sides["validation"], [str(index) for index in range(spec.classes)])
-    making = Making(spec, twin, calibration, sides["train"], yardstick, params, folder, silent)
-    return making.exports()["qat_int8"]()
 
 
 def _documented(spec: Any, weights: Weights, training: LabelledImages, seed: int) -> bytes | str:
@@ -191,9 +183,9 @@ def _worth(content: bytes | str, test: LabelledImages, path: Path) -> dict[str, 
     }  # fmt: skip
 
 
-def _agreement(twin: Any, calibration: NDArray[np.uint8], test: LabelledImages) -> dict[str, float]:
+def _agreement(level: Any, ranges: Ranges, test: LabelledImages) -> dict[str, float]:
     """The simulation against its own file: share of test images of the same class, mean difference."""
-    simulated = simulate_int8(twin, observe_ranges(twin, calibration))
+    simulated = simulate_int8(level, ranges)
     images = np.asarray(test.images[np.arange(len(test.labels))])
     expected = np.concatenate([
         np.asarray(simulated(images[start : start + BATCH].astype(np.float32), training=False))

@@ -40,7 +40,7 @@ def find_groups(network: Any) -> list[Group]:
         network: a flat tf_keras model.
     """
     layers = {layer.name: layer for layer in network.layers}
-    sources = {name: _sources(layer) for name, layer in layers.items()}
+    sources = {name: sources_of(layer) for name, layer in layers.items()}
     groups = _Union(layers)
     for name, layer in layers.items():
         if type(layer).__name__ in LET_THROUGH:
@@ -88,7 +88,7 @@ def _group(names: list[str], layers: dict[str, Any], sources: dict[str, list[str
     return Group(makers, tuple(takers), tuple(name for name in names if readers[name] != ["ReLU"]))
 
 
-def _sources(layer: Any) -> list[str]:
+def sources_of(layer: Any) -> list[str]:
     """Names of the layers whose outputs a layer takes."""
     return [tensor.node.layer.name for node in layer.inbound_nodes for tensor in _flat(node.keras_inputs)]
 

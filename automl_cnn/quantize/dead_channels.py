@@ -1,42 +1,68 @@
 """Channels that are constant by training: a kernel of about 1e-9 beside a bias of −7.
 
-TFLite keeps a bias as int32 in steps of (input scale × kernel scale). With a kernel scale of 1e-11 such a bias is far
-beyond int32, comes out as something else, and a channel that ought to be constant feeds a wrong value to every layer
-above. ImageNet's EfficientNet-Lite0 has such channels in the stem already.
+TFLite keeps a bias as int32 in steps of (input scale × kernel scale). Where either is tiny such a bias is far beyond
+int32, comes out as something else, and a channel that ought to be constant feeds a wrong value to every layer above.
+ImageNet's EfficientNet-Lite0 has such kernels in the stem already; in MobileNetV3 inputs of excitations hardly move.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.models.weights import Weights
+from automl_cnn.quantize.calibrate import Ranges
+from automl_cnn.quantize.channel_groups import WEIGHTED, sources_of
 
-# A bias fits when |bias| ≤ 2^31 × input scale × kernel maximum / 127. 1/128 is the step of the normalized image, the
-# finest there is; 2^30 leaves a factor of two for what training may do to the bias.
-FLOOR_PER_BIAS = 127 * 128 / 2**30
+LARGEST_BIAS = 2**30  # half of what int32 holds: training may move a bias too
+FINEST_STEP = 1 / 128  # of the normalized image: what is assumed where no range is known
+INT8_STEPS, KERNEL_STEPS = 255, 127
 
 
 def widen_dead_channels(weights: Weights) -> Weights:
-    """Give every channel a kernel large enough for its bias to fit into int32.
-
-    A channel below the floor gets a kernel of zeros with the floor as its first weight, which for a bias of −7 is 1e-4:
-    its output moves by at most 6e-4, a fortieth of the int8 step of a ReLU6.
+    """Give every channel a kernel large enough for its bias to fit into int32 behind an input of FINEST_STEP.
 
     Args:
         weights: folded, by layer name; convolutions hold [kernel, bias].
     Returns:
         The same weights but for those channels.
     """
-    return {name: _widened(name, arrays) if name.endswith("_conv") else arrays for name, arrays in weights.items()}
+    return {
+        name: _widened(arrays, FINEST_STEP, depthwise="_depthwise_" in name) if name.endswith("_conv") else arrays
+        for name, arrays in weights.items()
+    }
 
 
-def _widened(name: str, arrays: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def make_room_for_biases(twin: Any, ranges: Ranges) -> None:
+    """The same in place, behind the inputs that calibration images gave.
+
+    Args:
+        twin: the folded tf_keras network.
+        ranges: of its layers' outputs, from `calibrate.observe_ranges`.
+    """
+    for layer in twin.layers:
+        if type(layer).__name__ in WEIGHTED and (source := sources_of(layer)[0]) in ranges:
+            low, high = ranges[source]
+            depthwise = type(layer).__name__ == "DepthwiseConv2D"
+            before = layer.get_weights()
+            after = _widened(before, (max(high, 0.0) - min(low, 0.0)) / INT8_STEPS, depthwise=depthwise)
+            if not np.array_equal(before[0], after[0]):
+                layer.set_weights(after)
+
+
+def _widened(arrays: list[NDArray[np.float32]], step: float, *, depthwise: bool) -> list[NDArray[np.float32]]:
+    """A channel below the floor gets a kernel of zeros with the floor as its first weight.
+
+    Its output moves by at most 255 × 127 / 2^30 of its bias, a thirty-thousandth, whatever the step.
+    """
     kernel, bias = arrays
-    axis = -2 if "_depthwise_" in name else -1  # [h, w, channels, 1] there, [h, w, in, channels] elsewhere
-    channels_last = np.moveaxis(kernel, axis, -1).copy()  # [h, w, in or 1, channels]
-    floor = np.abs(bias) * FLOOR_PER_BIAS
-    dead = np.abs(channels_last).max(axis=(0, 1, 2)) < floor
-    channels_last[..., dead] = 0
-    channels_last[0, 0, 0, dead] = floor[dead]
-    return [np.ascontiguousarray(np.moveaxis(channels_last, -1, axis)), bias]
+    axis = -2 if depthwise else -1  # [h, w, channels, 1] there, [h, w, in, channels] or [in, channels] elsewhere
+    flat = np.moveaxis(kernel, axis, -1)
+    shape, flat = flat.shape, flat.reshape(-1, flat.shape[-1]).copy()
+    floor = np.abs(bias) * KERNEL_STEPS / (step * LARGEST_BIAS)
+    dead = np.abs(flat).max(axis=0) < floor
+    flat[:, dead] = 0
+    flat[0, dead] = floor[dead]
+    return [np.ascontiguousarray(np.moveaxis(flat.reshape(shape), -1, axis)), bias]

@@ -7,14 +7,23 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files, read_json, replacing_folder, write_json
 from automl_cnn.config import Params, QuantizeParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import AutoMLError
+from automl_cnn.models.registry import backbone_of
+from automl_cnn.models.spec import ClassifierSpec
+from automl_cnn.models.weights import Weights
 from automl_cnn.progress import Progress, silent
-from automl_cnn.quantize.calibrate import choose_calibration
+from automl_cnn.quantize.calibrate import Ranges, choose_calibration, observe_ranges
+from automl_cnn.quantize.dead_channels import make_room_for_biases
+from automl_cnn.quantize.equalize import equalize
 from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
 from automl_cnn.quantize.images import LabelledImages, StoredImages
 from automl_cnn.quantize.ladder import Yardstick, measure
@@ -83,13 +92,15 @@ def write_ladder(
     rows = choose_calibration(training.labels, model.class_names, params.calibration_images, params.seed)
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
+    calibration = training.images[rows]
+    level, ranges = level_channels(model.spec, model.weights, calibration, progress)
     preprocessing = read_json(files.model / "preprocessing.json")
 
     def described(export: Callable[[], bytes]) -> bytes:
         return with_metadata(export(), model.class_names, preprocessing)
 
     with replacing_folder(files.quantized) as folder:
-        work = Making(model.spec, twin, training.images[rows], training, yardstick, params, folder, progress)
+        work = Making(model.spec, twin, level, ranges, calibration, training, yardstick, params, folder, progress)
         exports = {name: partial(described, export) for name, export in work.exports().items()}
         rungs = climb(folder, exports, yardstick, params.max_drop, progress)
         judged = judge(rungs, params.max_drop)
@@ -99,6 +110,27 @@ def write_ladder(
             shutil.copyfile(files.model / name, folder / name)
         write_json(folder / "ladder.json", [asdict(rung) for rung in judged])
     return judged
+
+
+def level_channels(
+    spec: ClassifierSpec, weights: Weights, calibration: NDArray[np.uint8], progress: Progress = silent
+) -> tuple[Any, Ranges]:
+    """The network from which int8 files are made: the same function, its channels and biases as int8 likes them.
+
+    Args:
+        spec, weights: the trained float network, as for `build_twin`.
+        calibration: uint8 RGB [n, H, W, 3].
+        progress: told about every batch.
+    Returns:
+        A twin of its own and the ranges of its outputs; as it is and without ranges where it is in Keras 3 alone.
+    """
+    twin = build_twin(spec, weights)
+    if backbone_of(spec.backbone).keras_only:
+        return twin, {}
+    equalize(twin, calibration, progress)
+    ranges = observe_ranges(twin, calibration, progress)
+    make_room_for_biases(twin, ranges)
+    return twin, ranges
 
 
 def climb(

@@ -18,8 +18,7 @@ from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.progress import Progress
 from automl_cnn.quantize import convert
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8
-from automl_cnn.quantize.calibrate import observe_ranges
-from automl_cnn.quantize.equalize import equalize
+from automl_cnn.quantize.calibrate import Ranges
 from automl_cnn.quantize.gate import AI_EDGE_INT8, FLOAT16, FLOAT32, FLOAT_HEAD, PTQ_INT8, QAT_INT8, WEIGHT_ONLY
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import Yardstick, run_all, validation_rank
@@ -36,6 +35,8 @@ class Making:
 
     Attributes:
         spec, twin: the trained network.
+        level: the same with equalized channels and room for its biases, from which int8 files are made.
+        ranges: of level's outputs on the calibration images; none where the network is in Keras 3 alone.
         calibration: uint8 [n, H, W, 3].
         training: images to learn from.
         yardstick: validation images, and by what the best of late checkpoints is chosen.
@@ -46,6 +47,8 @@ class Making:
 
     spec: ClassifierSpec
     twin: Any
+    level: Any
+    ranges: Ranges
     calibration: NDArray[np.uint8]
     training: LabelledImages
     yardstick: Yardstick
@@ -58,23 +61,12 @@ class Making:
         return {
             FLOAT32: partial(convert.convert_float32, self.twin),
             FLOAT16: partial(convert.convert_float16, self.twin),
-            PTQ_INT8: self._post_training,
-            AI_EDGE_INT8: partial(convert_ai_edge_int8, self.twin, self.calibration),
+            PTQ_INT8: partial(convert.convert_ptq_int8, self.level, self.calibration),
+            AI_EDGE_INT8: partial(convert_ai_edge_int8, self.level, self.calibration),
             QAT_INT8: partial(self._trained, convert.convert_qat_int8, float_head=False),
             FLOAT_HEAD: partial(self._trained, convert.convert_float_head, float_head=True),
             WEIGHT_ONLY: partial(convert.convert_weight_only, self.twin),
         }
-
-    def _post_training(self) -> bytes:
-        """By TensorFlow's converter, from channels that all rise; the twin is as before afterwards."""
-        if backbone_of(self.spec.backbone).keras_only:
-            return convert.convert_ptq_int8(self.twin, self.calibration)
-        before = self.twin.get_weights()
-        try:
-            equalize(self.twin, self.calibration, self.progress)
-            return convert.convert_ptq_int8(self.twin, self.calibration)
-        finally:
-            self.twin.set_weights(before)
 
     def _trained(self, convert_simulated: Callable[[Any], bytes], *, float_head: bool) -> bytes:
         """Simulate int8, train under the float file as teacher, convert; the best of the late checkpoints."""
@@ -91,8 +83,7 @@ class Making:
         assert params.steps is not None  # the preset fills them in
         assert params.learning_rate is not None
         settings = QatSettings(params.steps, params.batch_size, params.learning_rate, params.seed)
-        ranges = observe_ranges(self.twin, self.calibration, self.progress)
-        simulated = simulate_int8(self.twin, ranges, float_head=float_head)
+        simulated = simulate_int8(self.level, self.ranges, float_head=float_head)
         if not params.steps:
             return convert_simulated(simulated)
         batches = draw_batches(len(training.labels), settings)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automl_cnn.models.layers import BATCHNORM_EPSILON
 from automl_cnn.models.pretrained import load
 from automl_cnn.models.weights import fold_batchnorm
-from automl_cnn.quantize.dead_channels import widen_dead_channels
+from automl_cnn.quantize.dead_channels import make_room_for_biases, widen_dead_channels
 
 FINEST_INPUT_STEP = 1 / 128
 
@@ -39,3 +43,36 @@ def test_only_channels_that_are_constant_anyway_are_touched(folded: dict[str, li
         changed = widened[name][0] != kernel
         assert np.array_equal(widened[name][1], bias)
         assert not changed.any() or np.abs(kernel[changed]).max() < 1e-4
+
+
+@given(
+    bias=st.floats(-20, 20).filter(lambda value: abs(value) > 1e-3),
+    largest=st.floats(1e-12, 1.0),
+    step=st.floats(1e-7, 1.0),
+)
+def test_a_bias_fits_behind_any_input_and_its_channel_hardly_moves(bias: float, largest: float, step: float) -> None:
+    kernel = np.full((1, 1, 4, 1), largest, np.float32)
+    layer = Convolution([kernel, np.array([bias], np.float32)])
+    make_room_for_biases(SimpleNamespace(layers=[layer]), {"before": (0.0, 255 * step)})
+    widened = layer.arrays[0]
+    assert abs(bias) / (step * np.abs(widened).max() / 127) <= 2**30 * 1.001
+    if not np.array_equal(widened, kernel):  # every input is at most 255 steps
+        assert 255 * step * np.abs(widened).sum() <= abs(bias) / 30_000
+
+
+class Convolution:
+    """As much of a layer as is looked at."""
+
+    def __init__(self, arrays: list[np.ndarray]) -> None:
+        self.arrays = arrays
+        source = SimpleNamespace(node=SimpleNamespace(layer=SimpleNamespace(name="before")))
+        self.inbound_nodes = [SimpleNamespace(keras_inputs=[source])]
+
+    def get_weights(self) -> list[np.ndarray]:
+        return self.arrays
+
+    def set_weights(self, arrays: list[np.ndarray]) -> None:
+        self.arrays = arrays
+
+
+Convolution.__name__ = "Conv2D"  # layers are told by the names of their classes
