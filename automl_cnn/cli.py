@@ -184,7 +184,9 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool, threads: int, 
     for prediction in predictions:
         ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
         others = ", ".join(f"{label} {probability:.3f}" for label, probability in ranked[1:4])
-        click.echo(f"{prediction.path}: {prediction.label} {prediction.probability:.3f}  ({others})")
+        line = f"{prediction.path}: {prediction.label} {prediction.probability:.3f}  ({others})"
+        line += "; too doubtful to rely on" if prediction.abstain else ""
+        click.echo(line + ("; strange to the model" if prediction.out_of_distribution else ""))
 
 
 @main.command()
@@ -207,7 +209,7 @@ def serve(
     model: Path, host: str, port: int, workers: int | None, max_bytes: int, max_pixels: int, max_images: int,
     max_queue: int, timeout: float, client_timeout: float, log_folder: Path | None,
 ) -> None:  # fmt: skip
-    """Label images over HTTP with a shipped .tflite file or an export folder; http://HOST:PORT/docs says how."""
+    """Label images over HTTP with a .tflite file, or a folder with model.tflite; http://HOST:PORT/docs says how."""
     from automl_cnn.data.decode_pool import available_cpus
     from automl_cnn.serve.limits import Limits
     from automl_cnn.serve.run import serve_model
@@ -274,7 +276,8 @@ def monitor(
 @main.command()
 @click.option("--format", "formats", default="tflite", show_default=True,
               help="tflite, keras, savedmodel, onnx, openvino; several with commas.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("export"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("export"), show_default=True,
+              help="The folder to write; an earlier export in it is replaced.")  # fmt: skip
 def export(formats: str, out: Path) -> None:
     """Write the model for other runtimes, with golden images, and check every file that can be run here."""
     from automl_cnn.artifacts import Files
@@ -328,7 +331,9 @@ def _verify(folder: Path) -> list[Check]:
 
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--threads", multiple=True, type=click.IntRange(1), help="CPU threads, may be repeated; 1 and all cores.")
+@click.option(
+    "--threads", multiple=True, type=click.IntRange(1), help="CPU threads, may be repeated; by default 1 and all."
+)
 @click.option("--runs", default=100, show_default=True, type=click.IntRange(1), help="Timed runs.")
 @click.option("--warm-up", default=10, show_default=True, type=click.IntRange(1), help="Runs before them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

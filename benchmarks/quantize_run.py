@@ -41,7 +41,7 @@ from automl_cnn.progress import silent  # noqa: E402
 from automl_cnn.quantize.ai_edge import convert_ai_edge_int8  # noqa: E402
 from automl_cnn.quantize.calibrate import Ranges, choose_calibration  # noqa: E402
 from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
-from automl_cnn.quantize.deliver import level_channels  # noqa: E402
+from automl_cnn.quantize.deliver import equalized_twin  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
 from automl_cnn.quantize.ladder import Yardstick, run_all  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
@@ -95,7 +95,7 @@ def run(task: Task) -> dict[str, Any]:
     values = plain_head(Arm(task.backbone, task.size_px))
     pretrained = backbone_of(task.backbone).pretrained
     depth, epochs = (FROM_BLOCK, task.epochs) if pretrained else (1, 4 * task.epochs)
-    values |= tuning_values(values, depth, TUNING_RATE * (1 if pretrained else 2), epochs, BATCH)
+    values |= tuning_values(values, depth, TUNING_RATE * (1 if pretrained else 2), epochs, BATCH, "none")
     values["tuning_augmentation"] = "flip"
     started = time.perf_counter()
     tuned = train_candidate(values, 0, material)
@@ -117,14 +117,14 @@ def run(task: Task) -> dict[str, Any]:
             "tfmot as documented": _documented(spec, weights, sides["train"], task.seed),
         }
         started = time.perf_counter()
-        level, ranges = level_channels(spec, weights, calibration)
+        equalized, ranges = equalized_twin(spec, weights, calibration)
         yardstick = Yardstick(sides["validation"], [str(index) for index in range(spec.classes)])
         making = Making(
-            spec, twin, level, ranges, calibration, sides["train"], yardstick, params.quantize, folder, silent
+            spec, twin, equalized, ranges, calibration, sides["train"], yardstick, params.quantize, folder, silent
         )  # fmt: skip
         contents["ours"] = making.exports()["qat_int8"]()
         qat_s = time.perf_counter() - started
-        contents["post-training, equalized"] = convert_ptq_int8(level, calibration)
+        contents["post-training, equalized"] = convert_ptq_int8(equalized, calibration)
         found: dict[str, Any] = {
             "backbone": task.backbone, "size_px": task.size_px, "seed": task.seed, "n": len(sides["test"].labels),
             "tuning_s_per_1000": 1000 * _epoch_seconds(tuned.history) / len(material.training.rows),
@@ -133,7 +133,7 @@ def run(task: Task) -> dict[str, Any]:
         for name, content in contents.items():
             found["files"][name] = _worth(content, sides["test"], folder / "measured.tflite")
         found["latency"] = _latencies(contents, folder)
-        found["simulated"] = _agreement(level, ranges, sides["test"])
+        found["simulated"] = _agreement(equalized, ranges, sides["test"])
     return found
 
 
@@ -183,9 +183,9 @@ def _worth(content: bytes | str, test: LabelledImages, path: Path) -> dict[str, 
     }  # fmt: skip
 
 
-def _agreement(level: Any, ranges: Ranges, test: LabelledImages) -> dict[str, float]:
+def _agreement(equalized: Any, ranges: Ranges, test: LabelledImages) -> dict[str, float]:
     """The simulation against its own file: share of test images of the same class, mean difference."""
-    simulated = simulate_int8(level, ranges)
+    simulated = simulate_int8(equalized, ranges)
     images = np.asarray(test.images[np.arange(len(test.labels))])
     expected = np.concatenate([
         np.asarray(simulated(images[start : start + BATCH].astype(np.float32), training=False))

@@ -175,7 +175,7 @@ def _require_two_classes(root: Path, labels: Path | None, entries: list[Entry], 
             where, expected="images of at least two classes", received=f"one class only, '{classes[0]}'",
             action="Add a second class, or point data.root at the folder that holds the class folders.",
         )  # fmt: skip
-    if broken := [name for name in classes if any(character in name for character in "\r\n")]:
+    if broken := [name for name in classes if name.splitlines() != [name]]:
         raise DataError(
             where, expected="class names on one line", received=repr(broken[0]), action="Rename the class.",
         )  # fmt: skip

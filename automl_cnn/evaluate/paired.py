@@ -130,21 +130,14 @@ def compare_paired(
     """
     if first.shape != second.shape or len(first) != len(labels):
         raise ValueError(f"probabilities of shape {first.shape} and {second.shape} for {len(labels)} labels")
-    n_groups, scarcest = int(groups.max()) + 1, scarcest_groups(labels, groups)
-    samples = [
-        bootstrap_scores(labels, given, groups, resamples=resamples, bins=_ONE_BIN, seed=seed)
-        for given in (first, second)
-    ]
+    n_groups = int(groups.max()) + 1
+    draws = _draws(labels, first, second, groups, resamples, seed)
     observed, p_values = _swap_test(labels, first, second, groups, resamples, seed)
-    differences = {}
-    for name in METRICS:
-        reach = -math.log(PROBABILITY_FLOOR) if name == "log_loss" else 1.0
-        low, high = share_interval(
-            samples[1][name] - samples[0][name], observed[name], n_groups, confidence, low=-reach, high=reach,
-            scarcest=scarcest if name in MEANS_OVER_CLASSES else None,
-        )  # fmt: skip
-        differences[name] = Difference(observed[name], low, high, p_values[name])
-    spread = float(np.std(samples[1]["accuracy"] - samples[0]["accuracy"]))
+    differences = {
+        name: Difference(observed[name], *interval, p_values[name])
+        for name, interval in _intervals(labels, groups, draws, observed, confidence).items()
+    }
+    spread = float(np.std(draws["accuracy"]))
     said = [given.argmax(axis=1) for given in (first, second)]
     won = np.zeros(n_groups)
     np.add.at(won, groups, (said[1] == labels).astype(np.float64) - (said[0] == labels))
@@ -160,6 +153,61 @@ def compare_paired(
         detectable=detectable,
         images_needed=needed,
     )
+
+
+def paired_intervals(
+    labels: NDArray[np.int64],
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """The intervals of `compare_paired` alone, without its tests: METRICS → low and high of second − first."""
+    totals = [
+        scores_of(np.asarray(sums_by_group(labels, given, groups, _ONE_BIN).sum(axis=1)).reshape(-1, 1),
+                  given.shape[1], _ONE_BIN)
+        for given in (first, second)
+    ]  # fmt: skip
+    observed = {name: float(totals[1][name][0] - totals[0][name][0]) for name in METRICS}
+    return _intervals(labels, groups, _draws(labels, first, second, groups, resamples, seed), observed, confidence)
+
+
+def _draws(
+    labels: NDArray[np.int64],
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    groups: NDArray[np.int64],
+    resamples: int,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Second − first of every metric on the same draws of groups: float64 [resamples] each."""
+    samples = [
+        bootstrap_scores(labels, given, groups, resamples=resamples, bins=_ONE_BIN, seed=seed)
+        for given in (first, second)
+    ]
+    return {name: samples[1][name] - samples[0][name] for name in METRICS}
+
+
+def _intervals(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    draws: Mapping[str, NDArray[np.float64]],
+    observed: Mapping[str, float],
+    confidence: float,
+) -> dict[str, tuple[float, float]]:
+    n_groups, scarcest = int(groups.max()) + 1, scarcest_groups(labels, groups)
+    found = {}
+    for name, samples in draws.items():
+        reach = -math.log(PROBABILITY_FLOOR) if name == "log_loss" else 1.0
+        low, high = share_interval(
+            samples, observed[name], n_groups, confidence, low=-reach, high=reach,
+            scarcest=scarcest if name in MEANS_OVER_CLASSES else None,
+        )  # fmt: skip
+        found[name] = (low, high)
+    return found
 
 
 def _verdict(found: Difference, confidence: float) -> Verdict:

@@ -64,7 +64,7 @@ def build(keras: Any, inputs: Any, name: str, *, folded: bool = False) -> Any:
     if folded:
         raise QuantizeError(
             name, expected="a network that the project defines itself", received="one of keras.applications",
-            action="It ships as a float file; `automl-cnn backbones` says which networks quantize.",
+            action="Ship it without: `automl-cnn backbones` says which networks can be trained in int8.",
         )  # fmt: skip
     original = application(keras, name, inputs.shape[1])
     names = _stable_names(original)

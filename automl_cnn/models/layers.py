@@ -67,7 +67,7 @@ class Layers:
         if kind == "sigmoid":
             return layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
         if kind == "hard_sigmoid":
-            # Piece by piece: the fused operator has no int8 kernel in XNNPACK and cuts the program apart (FACTS).
+            # Piece by piece: the fused operator has no int8 kernel in XNNPACK and cuts the program apart.
             constant = with_constant(self.keras)
             x = constant("add", 3.0, name=f"{name}_add3")(x)
             x = layers.ReLU(max_value=6.0, name=f"{name}_gate")(x)

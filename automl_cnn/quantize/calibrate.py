@@ -30,12 +30,12 @@ def choose_calibration(
     Args:
         labels: int64 [n], class of each image.
         class_names: all classes.
-        count: images wanted; all are taken where there are fewer.
+        count: images wanted; all are taken where there are fewer, and one of each class where there are more classes.
         seed: the same seed draws the same images.
     Returns:
         int64 rows in random order: a prefix of them is a fair sample too.
     Raises:
-        QuantizeError: a class has no image, or `count` cannot hold one of each; names the classes.
+        QuantizeError: a class has no image; names the classes.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(labels))
@@ -45,14 +45,6 @@ def choose_calibration(
             "calibration images", expected="at least one image of every class",
             received=f"none of {', '.join(missing)}",
             action="Add images of it to the training data, or merge the class into another.",
-        )  # fmt: skip
-    if count < len(class_names):
-        left_out = [
-            class_names[index] for index in np.argsort([-len(rows) for rows in of_class], kind="stable")[count:]
-        ]
-        raise QuantizeError(
-            "quantize.calibration_images", expected=f"at least one image for each of {len(class_names)} classes",
-            received=f"{count}, which leaves out {', '.join(left_out)}", action="Raise it in params.yaml.",
         )  # fmt: skip
     firsts = np.array([rows[0] for rows in of_class])
     others = np.setdiff1d(shuffled, firsts)

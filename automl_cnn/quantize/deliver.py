@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files, read_json, replacing_folder, write_json
@@ -21,8 +22,8 @@ from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights
 from automl_cnn.progress import Progress, silent
+from automl_cnn.quantize.bias_room import make_room_for_biases
 from automl_cnn.quantize.calibrate import Ranges, choose_calibration, observe_ranges
-from automl_cnn.quantize.dead_channels import make_room_for_biases
 from automl_cnn.quantize.equalize import equalize
 from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
 from automl_cnn.quantize.images import LabelledImages, StoredImages
@@ -58,6 +59,7 @@ def quantize_winner(params: Params, files: Files, objective: str, progress: Prog
             LabelledImages(StoredImages(store, validation.store_rows, size_px), validation.labels),
             model.class_names,
             objective,
+            pd.factorize(validation.table["group"])[0].astype(np.int64),
         ),
         params.quantize,
         files,
@@ -93,14 +95,14 @@ def write_ladder(
     twin = build_twin(model.spec, model.weights)
     check_parity(twin, model.golden_images, model.golden_probabilities)
     calibration = training.images[rows]
-    level, ranges = level_channels(model.spec, model.weights, calibration, progress)
+    equalized, ranges = equalized_twin(model.spec, model.weights, calibration, progress)
     preprocessing = read_json(files.model / "preprocessing.json")
 
     def described(export: Callable[[], bytes]) -> bytes:
         return with_metadata(export(), model.class_names, preprocessing)
 
     with replacing_folder(files.quantized) as folder:
-        work = Making(model.spec, twin, level, ranges, calibration, training, yardstick, params, folder, progress)
+        work = Making(model.spec, twin, equalized, ranges, calibration, training, yardstick, params, folder, progress)
         exports = {name: partial(described, export) for name, export in work.exports().items()}
         rungs = climb(folder, exports, yardstick, params.max_drop, progress)
         judged = judge(rungs, params.max_drop)
@@ -112,7 +114,7 @@ def write_ladder(
     return judged
 
 
-def level_channels(
+def equalized_twin(
     spec: ClassifierSpec, weights: Weights, calibration: NDArray[np.uint8], progress: Progress = silent
 ) -> tuple[Any, Ranges]:
     """The network from which int8 files are made: the same function, its channels and biases as int8 likes them.

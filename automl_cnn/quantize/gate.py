@@ -30,6 +30,7 @@ class Rung:
         val_log_loss: mean −ln p of the label in nats.
         val_ece: expected calibration error on validation, 0 to 1.
         val_drop_ci95: 95 % interval of the accuracy lost against float32 on the same images; negative where it gained.
+            Over groups of images where some belong together.
         objective: what the search maximized: accuracy, balanced_accuracy or macro_f1.
         val_score: the objective on validation, 0 to 1.
         val_score_drop_ci95: as val_drop_ci95, of the objective.
@@ -71,7 +72,7 @@ class Rung:
 
 
 def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
-    """Pick the rung that ships: the cheapest that is not shown to lose more than `max_drop`, else float16.
+    """Pick the rung that ships: the cheapest that is not shown to lose more than `max_drop`; float32 loses nothing.
 
     A file is refused when the whole paired interval of its loss, in accuracy or in the objective of the search, lies
     above `max_drop`: on 400 images a loss of four can be chance, and where it can the reason says how large it may be.
@@ -98,8 +99,8 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
         winner = fallbacks[0]
         why = f"the cheapest file that passes the gate{_left_open(winner, max_drop)}: {refused}"
     else:
-        names = [rung.rung for rung in rungs if not rung.error]
-        winner = next(rung for rung in rungs if rung.rung == (FLOAT16 if FLOAT16 in names else FLOAT32))
+        whole = FLOAT16 if any(rung.rung == FLOAT16 and not refusals[FLOAT16] for rung in rungs) else FLOAT32
+        winner = next(rung for rung in rungs if rung.rung == whole)
         why = f"no int8 file passes the gate: {refused}"
     return [
         replace(
@@ -118,10 +119,10 @@ def passing_int8(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
 
 
 def _refusal(rung: Rung, baseline: Rung, max_drop: float) -> str:
-    """Why an int8 file may not ship; empty when it may."""
+    """Why a file may not ship; empty when it may."""
     if rung.error:
         return f"could not be made: {rung.error}"
-    if rung.rung in (FLOAT32, FLOAT16):
+    if rung.rung == FLOAT32:
         return ""
     if rung.rung in INT8_RUNGS and rung.float_tensors:
         return f"has {rung.float_tensors} float tensors, so it is not int8 throughout"

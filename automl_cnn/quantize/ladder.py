@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.data.decode_pool import available_cpus
+from automl_cnn.errors import QuantizeError
 from automl_cnn.evaluate.latency import measure_latency
 from automl_cnn.evaluate.metrics import label_losses, score_probabilities
-from automl_cnn.evaluate.paired import compare_paired
+from automl_cnn.evaluate.paired import paired_intervals
 from automl_cnn.evaluate.peak_memory import peak_memory_mib
 from automl_cnn.litert import LiteCopies, LiteModel
 from automl_cnn.progress import Progress, silent
@@ -33,11 +34,13 @@ class Yardstick:
         validation: at least one image.
         class_names: in the order of the outputs.
         objective: what the search maximized: accuracy, balanced_accuracy or macro_f1.
+        groups: int64 [n], 0 … groups − 1, of the validation images that belong together; None where none do.
     """
 
     validation: LabelledImages
     class_names: Sequence[str]
     objective: str = "accuracy"
+    groups: NDArray[np.int64] | None = None
 
 
 def measure(
@@ -57,14 +60,19 @@ def measure(
         The rung, and its probabilities float32 [n, classes].
     Raises:
         ModelFileError: the file cannot be run.
+        QuantizeError: it answers with NaN or infinity.
     """
     model, labels, class_names = LiteModel(path), yardstick.validation.labels, yardstick.class_names
     probabilities = run_all(path, yardstick.validation.images, range(len(labels)), f"measuring {path.stem}", progress)
+    if not np.isfinite(probabilities).all():
+        raise QuantizeError(
+            path.name, expected="probabilities", received="NaN or infinity on a validation image",
+            action="Nothing has to be done: another file ships.",
+        )  # fmt: skip
     answers = probabilities.argmax(axis=1)
     reference = probabilities if reference is None else reference
     expected = reference.argmax(axis=1)
-    drop = paired_drop(expected == labels, answers == labels)
-    of_objective = drop if yardstick.objective == "accuracy" else _drop(yardstick, reference, probabilities)
+    drops = intervals_of_drops(yardstick, reference, probabilities)
     scores = score_probabilities(labels, probabilities, list(class_names), CALIBRATION_BINS)
     rung = Rung(
         rung=path.stem,
@@ -72,10 +80,10 @@ def measure(
         val_accuracy=scores.accuracy,
         val_log_loss=round(scores.log_loss, 6),
         val_ece=round(scores.ece, 6),
-        val_drop_ci95=drop,
+        val_drop_ci95=drops["accuracy"],
         objective=yardstick.objective,
         val_score=objective_score(yardstick.objective, labels, probabilities),
-        val_score_drop_ci95=of_objective,
+        val_score_drop_ci95=drops[yardstick.objective],
         agreement=float(np.mean(answers == expected)),
         flipped=int(np.sum(answers != expected)),
         class_drops=_class_drops(labels, expected == labels, answers == labels, class_names),
@@ -89,15 +97,30 @@ def measure(
     return rung, probabilities
 
 
-def _drop(
+def intervals_of_drops(
     yardstick: Yardstick, reference: NDArray[np.float32], probabilities: NDArray[np.float32]
-) -> tuple[float, float]:
-    """95 % interval of the objective that is lost against the reference, by a paired bootstrap over images."""
-    labels = yardstick.validation.labels
-    found = compare_paired(
-        labels, reference, probabilities, np.arange(len(labels)), resamples=RESAMPLES, confidence=CONFIDENCE, seed=1
-    ).differences[yardstick.objective]
-    return -found.high, -found.low
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of what is lost against the reference, of accuracy and objective at least.
+
+    By a paired bootstrap over groups; of the accuracy of single images there is a formula.
+
+    Args:
+        yardstick: labels, groups and objective.
+        reference, probabilities: float32 [n, classes] of float32 and of the file.
+    """
+    labels, groups = yardstick.validation.labels, yardstick.groups
+    singles = groups is None or len(np.unique(groups)) == len(labels)
+    found = {}
+    if not singles or yardstick.objective != "accuracy":
+        units = np.arange(len(labels)) if groups is None else groups
+        gains = paired_intervals(
+            labels, reference, probabilities, units, resamples=RESAMPLES, confidence=CONFIDENCE, seed=1
+        )
+        found = {name: (-high, -low) for name, (low, high) in gains.items()}
+    if singles:
+        right = [given.argmax(axis=1) == labels for given in (reference, probabilities)]
+        found["accuracy"] = paired_drop(*right)
+    return found
 
 
 def _class_drops(

@@ -35,8 +35,8 @@ class Making:
 
     Attributes:
         spec, twin: the trained network.
-        level: the same with equalized channels and room for its biases, from which int8 files are made.
-        ranges: of level's outputs on the calibration images; none where the network is in Keras 3 alone.
+        equalized: the same with equalized channels and room for its biases, from which int8 files are made.
+        ranges: of its outputs on the calibration images; none where the network is in Keras 3 alone.
         calibration: uint8 [n, H, W, 3].
         training: images to learn from.
         yardstick: validation images, and by what the best of late checkpoints is chosen.
@@ -47,7 +47,7 @@ class Making:
 
     spec: ClassifierSpec
     twin: Any
-    level: Any
+    equalized: Any
     ranges: Ranges
     calibration: NDArray[np.uint8]
     training: LabelledImages
@@ -61,8 +61,8 @@ class Making:
         return {
             FLOAT32: partial(convert.convert_float32, self.twin),
             FLOAT16: partial(convert.convert_float16, self.twin),
-            PTQ_INT8: partial(convert.convert_ptq_int8, self.level, self.calibration),
-            AI_EDGE_INT8: partial(convert_ai_edge_int8, self.level, self.calibration),
+            PTQ_INT8: partial(convert.convert_ptq_int8, self.equalized, self.calibration),
+            AI_EDGE_INT8: partial(convert_ai_edge_int8, self.equalized, self.calibration),
             QAT_INT8: partial(self._trained, convert.convert_qat_int8, float_head=False),
             FLOAT_HEAD: partial(self._trained, convert.convert_float_head, float_head=True),
             WEIGHT_ONLY: partial(convert.convert_weight_only, self.twin),
@@ -71,11 +71,12 @@ class Making:
     def _trained(self, convert_simulated: Callable[[Any], bytes], *, float_head: bool) -> bytes:
         """Simulate int8, train under the float file as teacher, convert; the best of the late checkpoints."""
         if not (backbone_of(self.spec.backbone).quantizes and self.spec.pooling == "average"):
-            layers = ", ".join(unsupported_layers(self.twin))
+            layers = ", ".join(unsupported_layers(self.twin)) or "built by Keras 3 alone"
+            why = layers if self.spec.pooling == "average" else f"{self.spec.pooling} pooling"
             raise QuantizeError(
-                "quantization-aware training", expected="layers that it can simulate, and average pooling",
-                received=f"{self.spec.backbone} with {self.spec.pooling} pooling" + (f": {layers}" if layers else ""),
-                action="Ship it as it is, or name others in search.backbones: `automl-cnn backbones` shows which.",
+                "quantization-aware training", expected="a network of layers that it can simulate",
+                received=f"{self.spec.backbone}: {why}",
+                action="Ship what passes without it, or name one that `automl-cnn backbones` marks as fit for it.",
             )  # fmt: skip
         from automl_cnn.quantize.scheme import simulate_int8
 
@@ -83,7 +84,7 @@ class Making:
         assert params.steps is not None  # the preset fills them in
         assert params.learning_rate is not None
         settings = QatSettings(params.steps, params.batch_size, params.learning_rate, params.seed)
-        simulated = simulate_int8(self.level, self.ranges, float_head=float_head)
+        simulated = simulate_int8(self.equalized, self.ranges, float_head=float_head)
         if not params.steps:
             return convert_simulated(simulated)
         batches = draw_batches(len(training.labels), settings)

@@ -20,7 +20,7 @@ from automl_cnn.models.classifier import build_classifier
 from automl_cnn.models.registry import backbone_of
 from automl_cnn.models.spec import ClassifierSpec
 from automl_cnn.models.weights import Weights, assign_weights, fold_batchnorm, load_weights
-from automl_cnn.quantize.dead_channels import widen_dead_channels
+from automl_cnn.quantize.bias_room import widen_bias_room
 
 TOLERANCE = 1e-4
 PREDICT_BATCH = 32
@@ -81,7 +81,7 @@ def build_twin(spec: ClassifierSpec, weights: Weights) -> Any:
     import tf_keras
 
     twin = build_classifier(tf_keras, replace(spec, dropout=0.0), folded=True)
-    assign_weights(twin, widen_dead_channels(fold_batchnorm(weights, backbone.batchnorm_epsilon)))
+    assign_weights(twin, widen_bias_room(fold_batchnorm(weights, backbone.batchnorm_epsilon)))
     return twin
 
 

@@ -89,7 +89,9 @@ def _backbones(params: Params) -> tuple[list[Backbone], list[str]]:
     if search.backbones != "auto":
         named = [backbone_of(name) for name in dict.fromkeys(search.backbones)]
         refused = [backbone.name for backbone in named if not backbone.quantizes]
-        return named, [f"{name} cannot be trained in int8: if it wins, a float file ships" for name in refused]
+        return named, [
+            f"{name} cannot be trained in int8: if it wins, a post-training or a float file ships" for name in refused
+        ]
     names = [backbone.name for backbone in BACKBONES.values() if backbone.pretrained]
     at_hand, missing = available(names, search.weights_dir, search.download)
     chosen = [backbone_of(name) for name in at_hand]

@@ -35,6 +35,7 @@ FEATURES_SHARE = 0.3  # of what is left then, for features of all images and of 
 HEADS_SHARE = 0.15  # of what is left then, for the first round of heads: fine-tuning gains more …
 FEWEST_HEADS_SHARE = 0.1  # … or less, down to this, where a fine-tuning would not fit afterwards
 OVERRUN = 0.1  # of the budget, for a head on all images where even the first trial leaves no time
+VIEWS_SHARE = 0.15  # of what is left before the first fine-tuning, for more views of the best heads
 PATIENCE_TRIALS = 40  # heads without a gain before something else is tried
 FAILURES_IN_A_ROW = 5  # heads
 LEADERS = 3  # heads that get more views
@@ -95,9 +96,9 @@ class _Climb:
         oracle = self._make_oracle(heads)
         until_s = standing.clock.now_s + self._time_of_heads(arms) if standing.may_fine_tune() else math.inf
         while True:
-            before = len(standing.records)
+            before, before_tuning = len(standing.records), until_s < math.inf
             yield from self._search_heads(heads, oracle, until_s)
-            yield from self._look_longer()
+            yield from self._look_longer(VIEWS_SHARE if before_tuning else 1.0)
             yield from self._merge()
             yield from self._fine_tune()
             until_s = math.inf
@@ -113,7 +114,10 @@ class _Climb:
             scores: dict[Arm, float] = {}
             for arm in arms if len(arms) > finalists else arms[:1]:
                 values, fidelity = plain_head(arm), Fidelity(CACHED_FEATURES, images, 0)
-                if standing.succeeded() and standing.clock.now_s + standing.needed_s(values, fidelity) > until_s:
+                if standing.succeeded() and (
+                    standing.clock.now_s >= until_s  # asking what an arm costs may take seconds itself
+                    or standing.clock.now_s + standing.needed_s(values, fidelity) > until_s
+                ):
                     break
                 record = yield from self._try(Step("screening", values, fidelity))
                 if record.score is not None:
@@ -173,8 +177,12 @@ class _Climb:
             if values is None:
                 self._exhausted = True
                 return
-            views = 0 if values["augmentation"] == "none" else 1
-            record = yield from self._try(Step("heads", values, standing.all_images(views)))
+            fidelity = standing.all_images(0 if values["augmentation"] == "none" else 1)
+            if standing.needed_s(values, fidelity) > standing.left_s(values):
+                if trial_id is not None:
+                    oracle.tell(trial_id, None)
+                return
+            record = yield from self._try(Step("heads", values, fidelity))
             if trial_id is None:
                 oracle.replay(heads.point(values) or {}, record.score)
             else:
@@ -193,12 +201,15 @@ class _Climb:
         asked = oracle.ask()
         return (asked[0], heads.values(asked[1])) if asked else (None, None)
 
-    def _look_longer(self) -> Steps:
-        """More views for the best heads that were trained on augmented ones."""
-        leaders = [record for record in self._standing.ranked(CACHED_FEATURES) if record.views]
+    def _look_longer(self, share: float) -> Steps:
+        """More views for the best heads that were trained on augmented ones, in so much of the time that is left."""
+        standing = self._standing
+        leaders = [record for record in standing.ranked(CACHED_FEATURES) if record.views]
         fidelity = Fidelity(MORE_VIEWS, self._plan.images, self._plan.views)
+        until_s = standing.clock.now_s + share * standing.left_s()
         for record in leaders[:LEADERS]:
-            yield from self._try_once(Step("more_views", record.values, fidelity))
+            if standing.clock.now_s + standing.needed_s(record.values, fidelity) <= until_s:
+                yield from self._try_once(Step("more_views", record.values, fidelity))
 
     def _merge(self) -> Steps:
         """The best heads on the best arm, all linear or all hidden, become one."""

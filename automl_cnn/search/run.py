@@ -20,7 +20,7 @@ from automl_cnn.search.costs import MeasuredCosts
 from automl_cnn.search.frontier import Target, frontier
 from automl_cnn.search.identity import announce, identity_of, log_path
 from automl_cnn.search.results import Outcome
-from automl_cnn.search.space import SearchSpace, Space, arm_of, plain_head
+from automl_cnn.search.space import SearchSpace, Space, arm_of, class_weight_for, plain_head
 from automl_cnn.search.study import run_study
 from automl_cnn.search.trial import Fidelity, TrialResult, evaluate
 from automl_cnn.search.trial_log import best_of, read_log
@@ -59,7 +59,7 @@ def search(
     choice = choose_arms(params, material.store.size_px, lambda arm: probed.cost(arm).latency_ms)
     space = SearchSpace(
         choice.arms, tuple(params.search.augmentations or ["none"]), params.train.depths,
-        params.train.learning_rate or 4e-4, choice.from_scratch,
+        params.train.learning_rate or 4e-4, choice.from_scratch, class_weight_for(params.search.objective),
     )  # fmt: skip
     plan = _plan(params, len(material.training.rows))
     identity = identity_of(space, plan, material)
@@ -90,7 +90,13 @@ def search(
     if idle_s < -IDLE_SHARE * clock.budget_s:
         lines.append(f"the later stages will take {-idle_s:,.0f} s more than search.budget_minutes leaves them")
     candidate = Candidate(
-        best.trial_id, params.search.objective, round(best.score or 0.0, 6), best.values, best.images, best.views, steps
+        best.trial_id,
+        params.search.objective,
+        round(best.score or 0.0, 6),
+        best.delivered_values,
+        best.images,
+        best.views,
+        steps,
     )
     seen = {arm_of(record.values): None for record in end.records if record.score is not None}
     target = Target(params.target.max_latency_ms, params.target.max_size_mb)

@@ -109,6 +109,7 @@ class SearchSpace:
         fine_tuning_rate: peak learning rate of fine-tuning.
         from_scratch: arms without pretrained weights: they have no features to fit a head on and are trained as a
             whole.
+        tuning_class_weight: of every fine-tuning: none or balanced.
     """
 
     arms: tuple[Arm, ...]
@@ -116,6 +117,7 @@ class SearchSpace:
     depths: tuple[int, ...] = (4,)
     fine_tuning_rate: float = 4e-4
     from_scratch: tuple[Arm, ...] = ()
+    tuning_class_weight: str = "none"
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for the digest that tells one study from another."""
@@ -154,11 +156,18 @@ def plain_head(arm: Arm) -> dict[str, Any]:
     return {**space.values(space.defaults()), "hidden_units": 0, "dropout": 0.0}
 
 
-def tuning_values(head: Mapping[str, Any], depth: int, rate: float, epochs: int, batch_size: int) -> dict[str, Any]:
+def class_weight_for(objective: str) -> str:
+    """How fine-tuning weighs classes: all alike where the objective counts them so, else as frequent as they are."""
+    return "none" if objective == "accuracy" else "balanced"
+
+
+def tuning_values(
+    head: Mapping[str, Any], depth: int, rate: float, epochs: int, batch_size: int, class_weight: str
+) -> dict[str, Any]:
     """Values of a fine-tuning that starts from a head."""
     tuned = {"unfreeze_from_block": depth, "fine_tuning_rate": rate, "epochs": epochs, "batch_size": batch_size}
     smoothing = max(head["label_smoothing"], TUNING_SMOOTHING)
-    return {**head, **tuned, "tuning_label_smoothing": smoothing}
+    return {**head, **tuned, "tuning_label_smoothing": smoothing, "tuning_class_weight": class_weight}
 
 
 def taught_values(student: Mapping[str, Any], teacher: Mapping[str, Any], views: int, share: float) -> dict[str, Any]:

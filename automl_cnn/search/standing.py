@@ -14,6 +14,7 @@ from automl_cnn.search.trial_log import TrialRecord, best_of
 
 SAFETY = 1.2  # a trial may take this much longer than the slowest of the last five
 FIRST_HEAD_S = 3.0  # before any was fitted
+LEAST_PACE = 0.5  # share of the expected time that a fine-tuning takes at least
 
 
 class Standing:
@@ -97,9 +98,16 @@ class Standing:
     def shortest_tuning_s(self, arm: Arm, epochs: int) -> float:
         """Fine-tuning an arm from the highest depth that is tried, with the features of all images for its head."""
         head = plain_head(arm)
-        values = tuning_values(head, max(self.space.depths), self.rate, epochs, self.batch_size)
+        values = self.tuning_values(head, max(self.space.depths), epochs)
         once_s, epoch_s = self.costs.expected_tuning_s(values)
         return self.costs.features_s(head, self.all_images(0)) + once_s + epochs * epoch_s
+
+    def tuning_values(
+        self, head: Mapping[str, Any], depth: int, epochs: int, rate: float | None = None
+    ) -> dict[str, Any]:
+        """Values of a fine-tuning from a head, as things stand; at `self.rate` where no other is given."""
+        weight = self.space.tuning_class_weight
+        return tuning_values(head, depth, rate or self.rate, epochs, self.batch_size, weight)
 
     def epochs_that_fit(self, values: Mapping[str, Any]) -> int:
         """Epochs of a fine-tuning with these values that the time holds."""
@@ -107,12 +115,12 @@ class Standing:
         return max(0, int((self.left_s(values) / self._tuning_pace() - once_s) / epoch_s))
 
     def _tuning_pace(self) -> float:
-        """How much longer the last fine-tuning took than had been expected."""
+        """How much longer the last fine-tuning took than had been expected; one that was resumed says too little."""
         done = [r for r in self.records if r.phase == "fine_tuning" and r.score is not None and r.epochs]
         if not done:
             return 1.0
         once_s, epoch_s = self.costs.tuning_s(done[-1].values)  # its arm is known by now: nothing is probed
-        return (done[-1].seconds - done[-1].features_s) / (once_s + done[-1].epochs * epoch_s)
+        return max(LEAST_PACE, (done[-1].seconds - done[-1].features_s) / (once_s + done[-1].epochs * epoch_s))
 
     def _last_heads(self) -> list[TrialRecord]:
         return [record for record in self.records if record.phase in ("screening", "heads")][-5:]

@@ -38,7 +38,7 @@ def run_study(climb: Climb, evaluate: Evaluate, log: Path, clock: Clock, progres
     Args:
         climb: decides; see `search.climb`.
         evaluate: runs one trial.
-        log: file of finished trials, one JSON object a line; an existing one is continued.
+        log: file of finished trials, one JSON object a line; an existing one is continued, unless all of it failed.
         clock: the one that the climb reads.
         progress: told of every finished trial.
     Returns:
@@ -47,6 +47,10 @@ def run_study(climb: Climb, evaluate: Evaluate, log: Path, clock: Clock, progres
         BudgetError: not one trial succeeded.
     """
     records = read_log(log)
+    if records and all(record.score is None for record in records):  # what they failed of may be mended
+        progress(f"none of {len(records)} trials succeeded the last time: starting again", 1, 1)
+        log.unlink()
+        records = []
     known = {_key(record.values, record.fidelity, record.images, record.views): record for record in records}
     if records:
         progress(f"continuing after {len(records)} finished trials", 1, 1)
@@ -97,7 +101,7 @@ def _run_trial(number: int, step: Step, evaluate: Evaluate, clock: Clock) -> Tri
         number, "completed" if succeeded else "failed", step.phase, fidelity.name, fidelity.images, fidelity.views,
         step.values, result.score if succeeded else None, result.accuracy if succeeded else None, result.epochs,
         round(clock.read() - started_s, 3), round(result.features_s, 3), round(clock.read(), 3),
-        "" if succeeded else message,
+        "" if succeeded else message, result.schedule_epochs,
     )  # fmt: skip
 
 

@@ -46,12 +46,14 @@ class TrialResult:
         accuracy: on validation, 0 to 1.
         epochs: passes that were made.
         features_s: wall-clock seconds for features that were not in the cache.
+        schedule_epochs: over which the rate of a fine-tuning fell; fewer than its values say where time ran short.
     """
 
     score: float
     accuracy: float
     epochs: int
     features_s: float
+    schedule_epochs: int = 0
 
 
 def evaluate(
@@ -80,7 +82,7 @@ def evaluate(
     if fidelity.name == FINE_TUNING:
         tuned = tune_candidate(values, fidelity.views, part, progress, until_s)
         accuracy = float(np.mean(tuned.logits.argmax(axis=1) == part.validation.labels))
-        return TrialResult(tuned.score, accuracy, len(tuned.history) - 1, features_s)
+        return TrialResult(tuned.score, accuracy, len(tuned.history) - 1, features_s, tuned.epochs)
     head = fit_candidate(values, fidelity.views, part)
     accuracy = float(np.mean(head.probabilities.argmax(axis=1) == part.validation.labels))
     return TrialResult(head.score, accuracy, head.epochs, features_s)

@@ -46,6 +46,7 @@ class TrialRecord:
         features_s: of these, for features that no trial had needed before.
         at_s: when it ended, in seconds of the study; the time between a kill and the next start does not count.
         message: why it failed, else empty.
+        schedule_epochs: over which the rate of a fine-tuning fell: those of `values`, or fewer where time ran short.
     """
 
     trial_id: int
@@ -62,6 +63,12 @@ class TrialRecord:
     features_s: float
     at_s: float
     message: str = ""
+    schedule_epochs: int = 0
+
+    @property
+    def delivered_values(self) -> dict[str, Any]:
+        """Hyperparameters of what came out, by which it is found or trained again."""
+        return {**self.values, "epochs": self.schedule_epochs} if self.schedule_epochs else self.values
 
     @property
     def diverged(self) -> bool:

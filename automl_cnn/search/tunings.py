@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automl_cnn.search.space import Arm, arm_of, plain_head, taught_values, tuning_values
+from automl_cnn.search.space import Arm, arm_of, plain_head, taught_values
 from automl_cnn.search.standing import Standing
 from automl_cnn.search.trial import CACHED_FEATURES, FINE_TUNING, MORE_VIEWS, Fidelity
 from automl_cnn.search.trial_log import Step, TrialRecord
@@ -35,7 +35,7 @@ def _whole_networks(standing: Standing, tried: set[_Key]) -> Iterator[Step]:
     space, plan = standing.space, standing.plan
     most, rate = FROM_SCRATCH * plan.epochs, 2 * standing.rate
     for arm in space.from_scratch:
-        values = tuning_values(plain_head(arm), 1, rate, 0, standing.batch_size)
+        values = standing.tuning_values(plain_head(arm), 1, 0, rate)
         values["tuning_augmentation"] = space.policies[-1]
         epochs = min(most, standing.epochs_that_fit(values))
         if not space.arms and not standing.succeeded():
@@ -54,7 +54,7 @@ def _taught(standing: Standing, tried: set[_Key]) -> Iterator[Step]:
     for record in untaught:
         students.setdefault(arm_of(record.values), record)
     for student in students.values():
-        values = taught_values(student.values, best.values, best.views, standing.plan.distillation)
+        values = taught_values(student.values, best.delivered_values, best.views, standing.plan.distillation)
         fits = standing.epochs_that_fit(values) >= values["epochs"]
         if _key(values) not in tried and _epoch_s(standing, student) <= _epoch_s(standing, best) and fits:
             yield Step("fine_tuning", values, Fidelity(FINE_TUNING, student.images, student.views))
@@ -68,7 +68,7 @@ def _from_heads(standing: Standing, tried: set[_Key]) -> Iterator[Step]:
     shallow_first = sorted(deserving, key=lambda choice: -choice[1])
     for fewest, choices in ((enough, deserving), (some, shallow_first)):
         for head, depth, policy in choices:
-            values = tuning_values(head.values, depth, standing.rate, 0, standing.batch_size)
+            values = standing.tuning_values(head.values, depth, 0)
             values["tuning_augmentation"] = policy
             epochs = min(plan.epochs, standing.epochs_that_fit(values))
             if _key(values) not in tried and epochs >= fewest:
@@ -78,8 +78,8 @@ def _from_heads(standing: Standing, tried: set[_Key]) -> Iterator[Step]:
 def _longer(standing: Standing) -> Iterator[Step]:
     """The best once more with twice the epochs, if it had not yet stopped to gain."""
     tuned = standing.ranked(FINE_TUNING)
-    if tuned and tuned[0].epochs >= tuned[0].values["epochs"]:
-        values = {**tuned[0].values, "epochs": 2 * tuned[0].values["epochs"]}
+    if tuned and tuned[0].epochs >= (last := tuned[0].delivered_values["epochs"]):
+        values = {**tuned[0].values, "epochs": 2 * last}
         again = any(record.values == values for record in standing.records)
         if not again and standing.epochs_that_fit(values) >= values["epochs"]:
             yield Step("fine_tuning", values, Fidelity(FINE_TUNING, tuned[0].images, tuned[0].views))

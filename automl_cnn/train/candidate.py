@@ -107,7 +107,7 @@ def tuning_of(values: Mapping[str, Any], params: Params) -> FineTuning:
         learning_rate=values["fine_tuning_rate"] * (SGD_RATE if train.optimizer == "sgd" else 1.0),
         weight_decay=values["weight_decay"],
         label_smoothing=values["tuning_label_smoothing"],
-        balanced=values["class_weight"] == "balanced",
+        balanced=values["tuning_class_weight"] == "balanced",
         patience=train.patience,
         seed=train.seed,
         layer_decay=train.layer_decay,
@@ -121,5 +121,5 @@ def tuning_of(values: Mapping[str, Any], params: Params) -> FineTuning:
 
 _NOT_OF_THE_HEAD = (
     "unfreeze_from_block", "fine_tuning_rate", "epochs", "batch_size", "tuning_augmentation", "members", "teacher",
-    "teacher_views", "distillation", "tuning_label_smoothing",
+    "teacher_views", "distillation", "tuning_label_smoothing", "tuning_class_weight",
 )  # fmt: skip

@@ -29,6 +29,7 @@ from automl_cnn.train.schedule import warmup_cosine
 WARMUP_SHARE = 0.1
 SMALLEST_BATCH = 2
 PROBED_STEPS = 4
+LATELY_EPOCHS = 3  # by whose seconds it is told whether there is time for another
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class FineTuned:
         logits: float32 [n_validation, classes].
         score: on validation.
         best_epoch: 0 when the fitted head alone was best.
+        epochs: over which the rate fell: those of the plan, or fewer where time ran short.
         history: one entry an epoch: epoch, loss, learning_rate, validation_score, validation_accuracy, seconds.
     """
 
@@ -91,6 +93,7 @@ class FineTuned:
     logits: NDArray[np.float32]
     score: float
     best_epoch: int
+    epochs: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -206,7 +209,8 @@ class _Training:
         assign_weights(self._model, start)
         level = levels(self._model)
         for layer in self._model.layers:
-            high = level[layer.name] >= plan.unfreeze_from_block and not layer.name.endswith("_bn")
+            normalizes = isinstance(layer, keras.layers.BatchNormalization)
+            high = level[layer.name] >= plan.unfreeze_from_block and not normalizes
             layer.trainable = (plan.from_scratch or high) and layer.name != "normalize"
         self._cut = cut_below(self._model, 0 if plan.from_scratch else plan.unfreeze_from_block)
         self._network = self._cut.top
@@ -236,7 +240,7 @@ class _Training:
         held_out = self.batches("validation", self._held_out)
         training = self.batches("training", self._images) if plan.epochs else None
         variables = [*self._network.variables, *self._network.optimizer.variables, *self._average.state]
-        state = checkpoint.load(variables)
+        state, epochs = checkpoint.load(variables), plan.epochs
         if state is None:
             state = self._measured(TrainingState(), held_out, score, {"epoch": 0, "loss": float("nan")})
         while training and state.epoch < (epochs := _epochs_in_time(plan.epochs, state, until_s)):
@@ -250,7 +254,7 @@ class _Training:
             checkpoint.save(variables, state)
         best: Weights = {**extract_weights(self._model), **state.best_weights}
         checkpoint.remove()
-        return FineTuned(best, state.best_logits, state.best_score, state.best_epoch, state.history)
+        return FineTuned(best, state.best_logits, state.best_score, state.best_epoch, epochs, state.history)
 
     def batches(self, name: str, images: TrainingImages) -> PrefixBatches:
         """Batches for the part that learns; images as large as the larger of student and teacher takes them."""
@@ -301,7 +305,7 @@ class _Training:
             logits = predict_logits(self._network, validation)
             reached = score(validation.labels, softmax(logits))
             accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
-            better = not state.history or reached > state.best_score
+            better = not state.history or reached > state.best_score or math.isnan(state.best_score)
             weights = extract_weights(self._network) if better else state.best_weights
         seconds = time.perf_counter() - started if started else 0.0
         measured = {**entry, "validation_score": reached, "validation_accuracy": accuracy, "seconds": round(seconds, 2)}
@@ -312,10 +316,11 @@ class _Training:
 
 
 def _epochs_in_time(epochs: int, state: TrainingState, until_s: float) -> int:
-    """As many of `epochs`, those done included, as end before `until_s` if they take as long as the last one."""
+    """As many of `epochs`, those done included, as end before `until_s` if they take as long as the last few."""
     if state.epoch == 0 or until_s == math.inf:
         return epochs
-    more = (until_s - time.perf_counter()) / max(state.history[-1]["seconds"], 1e-3)
+    lately = [entry["seconds"] for entry in state.history[1:]][-LATELY_EPOCHS:]
+    more = (until_s - time.perf_counter()) / max(float(np.median(lately)), 1e-3)
     return min(epochs, state.epoch + max(0, math.floor(more)))
 
 

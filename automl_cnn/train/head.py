@@ -17,6 +17,7 @@ from automl_cnn.train.dense import Dropout, Layer, Optimizer, gradients, initial
 from automl_cnn.train.schedule import warmup_cosine
 
 BATCH = 256
+EPOCHS, FEWEST_STEPS = 12, 200  # where so many epochs are fewer steps, all numbers of epochs grow alike
 CHECKS = 8
 PATIENCE_CHECKS = 3
 WARMUP_SHARE = 0.05
@@ -37,7 +38,8 @@ class HeadSettings:
         weight_decay: decoupled decay of the kernels.
         label_smoothing: share of the target spread over all classes, 0 to below 1.
         balanced: weigh classes by the inverse of their frequency.
-        epochs: times that an image is seen at most, each time in one of its views.
+        epochs: times that an image is seen at most, each time in one of its views; of small sets, of which EPOCHS
+            epochs are fewer than FEWEST_STEPS steps, as many times more.
         seed: of initial weights, order, views, dropout and mixup.
         loss: cross_entropy or focal (exponent 2).
         optimizer: adamw, or sgd with momentum 0.9, which needs about ten times the rate.
@@ -48,7 +50,7 @@ class HeadSettings:
     weight_decay: float = 1e-3
     label_smoothing: float = 0.0
     balanced: bool = False
-    epochs: int = 12
+    epochs: int = EPOCHS
     seed: int = 1
     loss: str = "cross_entropy"
     optimizer: str = "adamw"
@@ -113,12 +115,13 @@ def fit_head(
     targets = _smoothed(labels, spec.classes, settings.label_smoothing)
 
     steps = math.ceil(len(labels) / BATCH)
-    total = settings.epochs * steps
-    every = max(1, settings.epochs // CHECKS)
+    epochs = math.ceil(settings.epochs * max(1.0, FEWEST_STEPS / (EPOCHS * steps)))
+    total = epochs * steps
+    every = max(1, epochs // CHECKS)
     best: tuple[float, list[Layer], NDArray[np.float32], int] | None = None
     stale = 0
     with threadpool_limits(1, "blas"):  # sums over several threads depend on their number
-        for epoch in range(settings.epochs):
+        for epoch in range(epochs):
             dropout.renew()
             order = rng.permutation(len(labels))
             for index in range(steps):
@@ -128,7 +131,7 @@ def fit_head(
                     epoch * steps + index, total, settings.learning_rate, min(total - 1, round(WARMUP_SHARE * total))
                 )
                 optimizer.step(layers, gradients(layers, *batch, settings.loss, dropout), rate)
-            if (epoch + 1) % every and epoch + 1 < settings.epochs:
+            if (epoch + 1) % every and epoch + 1 < epochs:
                 continue
             logits = logits_of(layers, held_out)
             reached = score(validation[1], softmax(logits))

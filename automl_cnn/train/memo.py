@@ -32,7 +32,7 @@ class Memo:
         arrays: dict[str, Any] = {"logits": tuned.logits}
         for layer, weights in tuned.weights.items():
             arrays |= {f"weight:{layer}:{index}": array for index, array in enumerate(weights)}
-        facts = json.dumps([tuned.score, tuned.best_epoch, tuned.history])
+        facts = json.dumps([tuned.score, tuned.best_epoch, tuned.epochs, tuned.history])
         with replacing(self._path) as temporary, temporary.open("wb") as file:
             np.savez(file, facts=np.array(facts), **arrays)
 
@@ -44,7 +44,7 @@ class Memo:
                 for name in kept.files:  # savez keeps the order of writing
                     if name.startswith("weight:"):
                         weights.setdefault(name.split(":")[1], []).append(kept[name])
-                score, best_epoch, history = json.loads(str(kept["facts"]))
-                return FineTuned(weights, kept["logits"], score, best_epoch, history)
+                score, best_epoch, epochs, history = json.loads(str(kept["facts"]))
+                return FineTuned(weights, kept["logits"], score, best_epoch, epochs, history)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             return None

@@ -72,26 +72,27 @@ def tune_candidate(
         views: on which the head is fitted.
         material: images, labels and settings.
         progress: told of every batch.
-        until_s: as of `fine_tune`; what ended early is finished too.
+        until_s: as of `fine_tune`; what time cut short is remembered as what it became, a training of fewer epochs.
     """
     work = _tuning(values, views, material)
     folder, training = material.folder / "train", work.training
     identity = [
-        repr(work.spec), repr(work.plan), digest(work.start), material.store.digest, training.policy,
+        repr(work.spec), digest(work.start), material.store.digest, training.policy,
         training.batch_size, training.seed, material.forbidden, material.training.digest(),
-        material.validation.digest(), code_digest(),
+        material.validation.digest(), material.params.search.objective, code_digest(),
     ]  # fmt: skip
     taught_by = _teacher(values, material, progress)
     if taught_by is not None:
         identity.append(digest(taught_by[1]))
-    memo = Memo(folder / "finished", identity)
-    tuned = memo.load()
+    planned = [repr(work.plan), *identity]
+    tuned = Memo(folder / "finished", planned).load()
     if tuned is None:
         tuned = fine_tune(
             work.spec, work.start, work.plan, training, work.validation, material.score,
-            Checkpoint(folder, identity), progress, teacher_of(*taught_by) if taught_by else None, until_s,
+            Checkpoint(folder, planned), progress, teacher_of(*taught_by) if taught_by else None, until_s,
         )  # fmt: skip
-        memo.save(tuned)
+        became = [repr(replace(work.plan, epochs=tuned.epochs)), *identity]
+        Memo(folder / "finished", became).save(tuned)
     return tuned
 
 
@@ -111,7 +112,7 @@ def train_candidate(
     accuracy = float(np.mean(head.logits.argmax(axis=1) == material.validation.labels))
     entry = {"epoch": 0, "loss": float("nan"), "seconds": 0.0}
     entry |= {"validation_score": head.score, "validation_accuracy": accuracy}
-    return FineTuned(_start(values, head, material), head.logits, head.score, 0, [entry])
+    return FineTuned(_start(values, head, material), head.logits, head.score, 0, history=[entry])
 
 
 def code_digest() -> str:

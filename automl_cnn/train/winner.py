@@ -26,8 +26,7 @@ def train_winner(
 ) -> dict[str, Any]:
     """Train the winner and write model/.
 
-    A network that the search has fine-tuned on this machine is read from `cache`; elsewhere it is trained again, to the
-    same weights.
+    A network that the search has fine-tuned on this machine is read from `cache`; elsewhere it is trained again.
 
     Args:
         params: the sections data, search and train are read.

@@ -16,9 +16,9 @@ from automl_cnn.models.classifier import build_classifier  # noqa: E402
 from automl_cnn.models.registry import BACKBONES  # noqa: E402
 from automl_cnn.models.spec import ClassifierSpec  # noqa: E402
 from automl_cnn.models.weights import extract_weights  # noqa: E402
+from automl_cnn.quantize.bias_room import make_room_for_biases  # noqa: E402
 from automl_cnn.quantize.calibrate import observe_ranges  # noqa: E402
 from automl_cnn.quantize.convert import convert_qat_int8  # noqa: E402
-from automl_cnn.quantize.dead_channels import make_room_for_biases  # noqa: E402
 from automl_cnn.quantize.qat import trained_variables  # noqa: E402
 from automl_cnn.quantize.scheme import simulate_int8  # noqa: E402
 from automl_cnn.quantize.twin import build_twin, check_parity  # noqa: E402

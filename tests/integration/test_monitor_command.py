@@ -93,6 +93,16 @@ def test_predict_logs_and_monitor_is_quiet_on_pictures_like_those_before(model: 
     assert read_log(tmp_path / "log")["id"].to_pylist() == [str(path) for path in paths]
 
 
+def test_predict_says_in_words_what_json_says_of_doubt_and_strangeness(model: Path, tmp_path: Path) -> None:
+    paths = [*_pictures(tmp_path / "usual", range(20)), *_pictures(tmp_path / "dark", range(20), light=0.05)]
+    found = json.loads(_command("predict", model, *paths, "--json").stdout)
+    lines = _command("predict", model, *paths).stdout.splitlines()
+    assert {each["out_of_distribution"] for each in found} == {True, False}
+    for each, line in zip(found, lines, strict=True):
+        assert ("strange to the model" in line) == each["out_of_distribution"]
+        assert ("too doubtful to rely on" in line) == each["abstain"]
+
+
 def test_a_change_of_light_ends_with_three_and_says_what_differs(model: Path, tmp_path: Path) -> None:
     _log(model, tmp_path / "log", range(1000, 1100), light=0.6)
     done = _command("monitor", tmp_path / "log", "--model", model, "--json", "--html", tmp_path / "page.html")

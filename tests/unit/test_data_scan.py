@@ -241,6 +241,7 @@ def test_a_link_in_the_csv_that_leaves_the_folder_is_a_row_and_is_not_read(tmp_p
         ('path,label\n"a.jpg,x\n', "Check the quotes"),
         ("path,label\na.jpg,caf\xe9\n".encode("latin-1"), "byte 0xe9"),
         ('path,label\na.jpg,"x\ny"\nb.jpg,z\n', "on one line"),
+        ("path,label\na.jpg,x\u2028y\nb.jpg,z\n".encode(), "on one line"),
     ],
 )
 def test_a_wrong_csv_says_what_is_wrong(tmp_path: Path, text: str | bytes, says: str) -> None:

@@ -41,9 +41,9 @@ def test_a_class_without_images_is_named() -> None:
         choose_calibration(np.array([0, 0, 2]), ["free", "blowhole", "crack"], 3, 1)
 
 
-def test_fewer_calibration_images_than_classes_are_refused_with_the_names_of_those_left_out() -> None:
-    with pytest.raises(QuantizeError, match=r"calibration_images: .* leaves out crack\. Raise it"):
-        choose_calibration(labels_of([5, 4, 1]), ["free", "blowhole", "crack"], 2, 1)
+def test_however_few_calibration_images_are_asked_for_every_class_is_among_them() -> None:
+    labels = labels_of([5, 4, 1])
+    assert sorted(labels[choose_calibration(labels, ["free", "blowhole", "crack"], 2, 1)]) == [0, 1, 2]
 
 
 @given(images=st.integers(1, 50), steps=st.integers(0, 9), batch_size=st.integers(1, 16))

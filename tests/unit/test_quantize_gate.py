@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_cnn.quantize.gate import Rung, judge, paired_drop
+from automl_cnn.quantize.images import LabelledImages
+from automl_cnn.quantize.ladder import Yardstick, intervals_of_drops
+from automl_cnn.train.objective import objective_score
 
 NOTHING_SHOWN = (-0.01, 0.012)  # an interval around zero
 
@@ -140,6 +143,39 @@ def test_of_files_that_pass_the_one_with_more_of_the_objective_ships() -> None:
     floats = [replace(rung, val_score=0.8, **sought) for rung in (FLOAT32, FLOAT16)]
     accurate, fair = rated(PTQ, 0.92, val_score=0.78, **sought), rated(QAT, 0.90, val_score=0.80, **sought)
     assert next(rung for rung in judge([*floats, accurate, fair], 0.003) if rung.shipped).rung == "qat_int8"
+
+
+def test_a_float16_file_that_could_not_be_measured_does_not_ship() -> None:
+    lost = [rated(QAT, 0.5, (0.3, 0.5)), rated(PTQ, 0.5, (0.3, 0.5))]
+    assert shipped(FLOAT32, Rung("float16", error="NaN or infinity"), *lost).rung == "float32"
+    assert shipped(FLOAT32, rated(FLOAT16, 0.5, (0.3, 0.5)), *lost).rung == "float32"
+
+
+def yardstick(labels: np.ndarray, objective: str, groups: np.ndarray | None = None) -> Yardstick:
+    return Yardstick(LabelledImages(np.zeros((len(labels), 1, 1, 3), np.uint8), labels), list("abc"), objective, groups)
+
+
+def certain(answers: np.ndarray) -> np.ndarray:
+    return np.eye(3, dtype=np.float32)[answers]
+
+
+def test_ten_images_of_one_patient_are_one_loss_and_not_ten() -> None:
+    labels = np.tile([0, 1], 200)
+    answers = np.where(np.arange(400) < 10, 1 - labels, labels)
+    of_images, of_patients = (
+        intervals_of_drops(yardstick(labels, "accuracy", groups), certain(labels), certain(answers))["accuracy"]
+        for groups in (None, np.arange(400) // 10)
+    )
+    assert of_images[0] > 0.003
+    assert of_patients[0] <= 0.003
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_the_interval_of_a_loss_holds_it_also_where_a_class_has_no_validation_image(objective: str) -> None:
+    labels = np.repeat([0, 1], 50)
+    answers = np.where(np.arange(100) < 4, 2, labels)
+    low, high = intervals_of_drops(yardstick(labels, objective), certain(labels), certain(answers))[objective]
+    assert low <= 1.0 - objective_score(objective, labels, certain(answers)) <= high
 
 
 def test_what_too_few_images_cannot_rule_out_is_said() -> None:

@@ -13,7 +13,7 @@ import pytest
 from search_landscape import ARMS, PLAN, SPACE, WORTH, run, worth
 
 from automl_cnn.errors import BudgetError
-from automl_cnn.search.space import arm_of, plain_head
+from automl_cnn.search.space import arm_of, class_weight_for, plain_head
 from automl_cnn.search.trial import Fidelity, TrialResult
 from automl_cnn.search.trial_log import best_of, read_log
 
@@ -182,6 +182,43 @@ def test_a_search_without_one_success_says_why(tmp_path: Path) -> None:
 
     with pytest.raises(BudgetError, match="out of memory"):
         run(tmp_path / "log.jsonl", always)
+
+
+def test_a_search_that_failed_as_a_whole_tries_again_once_the_cause_is_mended(tmp_path: Path) -> None:
+    log, broken = tmp_path / "log.jsonl", True
+
+    def while_broken(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        if broken:
+            raise OSError("no space left on the disk")
+        return TrialResult(worth(values, fidelity), 0.5, 3, 0.0)
+
+    with pytest.raises(BudgetError, match="no space left"):
+        run(log, while_broken)
+    broken = False
+    assert all(record.score is not None for record in run(log, while_broken)[0].records)
+
+
+def test_a_fine_tuning_that_time_cut_short_is_known_by_what_it_became(tmp_path: Path) -> None:
+    def hurried(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        epochs = 2 if "epochs" in values else 0
+        return TrialResult(worth(values, fidelity), 0.5, epochs, 0.0, epochs)
+
+    tuned = [
+        record
+        for record in run(tmp_path / "log.jsonl", hurried, plan=replace(PLAN, distillation=0.5))[0].records
+        if record.phase == "fine_tuning"
+    ]
+    assert {record.delivered_values["epochs"] for record in tuned} == {2}
+    assert {record.values["teacher"]["epochs"] for record in tuned if "teacher" in record.values} == {2}
+
+
+@pytest.mark.parametrize("weight", ["none", "balanced"])
+def test_fine_tuning_weighs_classes_as_the_objective_does_whatever_its_head_did(tmp_path: Path, weight: str) -> None:
+    records = run(tmp_path / "log.jsonl", space=replace(SPACE, tuning_class_weight=weight))[0].records
+    tuned = [record.values for record in records if record.phase == "fine_tuning"]
+    assert {values["tuning_class_weight"] for values in tuned} == {weight}
+    assert class_weight_for("accuracy") == "none"
+    assert class_weight_for("balanced_accuracy") == "balanced"
 
 
 def test_a_single_arm_is_not_compared_with_itself(tmp_path: Path) -> None:

@@ -47,6 +47,17 @@ def test_every_way_of_training_learns_and_repeats_itself(hidden: int, changes: d
     np.testing.assert_array_equal(first.logits, again.logits)
 
 
+def test_on_few_images_a_head_is_trained_for_more_epochs_so_that_it_learns_all_the_same() -> None:
+    (x, y), held_out = features(90, 1), features(90, 2)
+    spec = ClassifierSpec("efficientnet-lite0", 64, CLASSES, 0, 0.0)
+    heads = [
+        fit_head(spec, HeadSettings(epochs=epochs), [x], y, held_out, lambda *_: next(scores))
+        for epochs in (12, 6)
+        if (scores := iter(np.linspace(0, 1, 1000)))
+    ]
+    assert [head.epochs for head in heads] == [200, 100]  # a step an epoch
+
+
 @pytest.mark.parametrize("hidden", [0, 16])
 def test_the_kernels_take_features_as_the_backbone_gives_them(hidden: int) -> None:
     head = fit(hidden)

@@ -1,7 +1,7 @@
-"""Channels that are constant by training: a kernel of about 1e-9 beside a bias of −7.
+"""Room for biases: channels whose kernel is too small beside its bias, such as 1e-9 beside −7, get a larger weight.
 
 TFLite keeps a bias as int32 in steps of (input scale × kernel scale). Where either is tiny such a bias is far beyond
-int32, comes out as something else, and a channel that ought to be constant feeds a wrong value to every layer above.
+int32, comes out as something else, and a channel that is all but constant feeds a wrong value to every layer above.
 ImageNet's EfficientNet-Lite0 has such kernels in the stem already; in MobileNetV3 inputs of excitations hardly move.
 """
 
@@ -21,8 +21,8 @@ FINEST_STEP = 1 / 128  # of the normalized image: what is assumed where no range
 INT8_STEPS, KERNEL_STEPS = 255, 127
 
 
-def widen_dead_channels(weights: Weights) -> Weights:
-    """Give every channel a kernel large enough for its bias to fit into int32 behind an input of FINEST_STEP.
+def widen_bias_room(weights: Weights) -> Weights:
+    """Give every channel a weight large enough for its bias to fit into int32 behind an input of FINEST_STEP.
 
     Args:
         weights: folded, by layer name; convolutions hold [kernel, bias].
@@ -53,16 +53,17 @@ def make_room_for_biases(twin: Any, ranges: Ranges) -> None:
 
 
 def _widened(arrays: list[NDArray[np.float32]], step: float, *, depthwise: bool) -> list[NDArray[np.float32]]:
-    """A channel below the floor gets a kernel of zeros with the floor as its first weight.
+    """The largest weight of a channel below the floor is raised to it.
 
-    Its output moves by at most 255 × 127 / 2^30 of its bias, a thirty-thousandth, whatever the step.
+    The output moves by at most 255 × 127 / 2^30 of the bias, a thirty-thousandth, whatever the step: one input of 255
+    steps at most, times the floor.
     """
     kernel, bias = arrays
     axis = -2 if depthwise else -1  # [h, w, channels, 1] there, [h, w, in, channels] or [in, channels] elsewhere
     flat = np.moveaxis(kernel, axis, -1)
     shape, flat = flat.shape, flat.reshape(-1, flat.shape[-1]).copy()
     floor = np.abs(bias) * KERNEL_STEPS / (step * LARGEST_BIAS)
-    dead = np.abs(flat).max(axis=0) < floor
-    flat[:, dead] = 0
-    flat[0, dead] = floor[dead]
+    largest, channels = np.abs(flat).argmax(axis=0), np.arange(flat.shape[1])
+    weight = flat[largest, channels]
+    flat[largest, channels] = np.where(np.abs(weight) < floor, np.copysign(floor, weight), weight)
     return [np.ascontiguousarray(np.moveaxis(flat.reshape(shape), -1, axis)), bias]
