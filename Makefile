@@ -22,7 +22,7 @@ demo: .venv/demo.stamp
 test: KINDS = -m "not exhaustive"
 test test-all: .venv/dev.stamp .venv/mediapipe.stamp browser postgresql
 	$(BIN)/python -m pytest -n auto $(KINDS) tests/unit
-	$(BIN)/python -m pytest -n auto $(KINDS) --dist loadfile tests/e2e tests/integration
+	$(BIN)/python -m pytest -n auto $(KINDS) --dist loadfile --no-loadscope-reorder tests/e2e tests/integration
 
 # The review page is tested in a real browser. On Debian as root it is installed; elsewhere those tests say what they lack.
 browser:

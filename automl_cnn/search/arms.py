@@ -2,7 +2,7 @@
 
 Multiply-adds are counted from the definitions (`models.anatomy`), and so is the size of the file that would ship: a
 byte a parameter in int8, or two where only a float16 file can be made, and a little for biases, scales and the graph
-(docs/search.md has the measurement). Latency is measured by `search.costs` in LiteRT, one image on one core, in float:
+(docs/search.md has the measurement). Latency is measured by `search.costs` in LiteRT, an image of a batch on one core, in float:
 on x86 int8 is near parity with it. What ships is measured again by quantize and evaluate.
 """
 
@@ -59,6 +59,12 @@ def choose_arms(params: Params, working_size_px: int, latency_ms: Callable[[Arm]
     if len(kept) < len(arms):
         others = ", ".join(arm.name for arm in arms if arm not in kept)
         left_out.append(f"search.max_arms is {params.search.max_arms}: not compared are {others}")
+    if not kept and not whole:
+        raise ConfigError([AutoMLError(
+            "search.backbones", expected="a network that can be searched",
+            received="only networks from scratch, which have no other pooling than average",
+            action="Add average to search.poolings, or a pretrained network to search.backbones.",
+        )])  # fmt: skip
     return Choice(tuple(kept), tuple(whole), tuple(left_out))
 
 

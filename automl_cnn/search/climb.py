@@ -237,16 +237,17 @@ class _Climb:
             step = next(due_tunings(standing), None)
             if step is None:
                 return
-            record = yield from self._try(step)
+            record, values = (yield from self._try(step)), step.values
             for _ in range(RETRIES):
                 if record.out_of_memory:
                     standing.batch_size = max(1, standing.batch_size // 2)
+                    values = {**values, "batch_size": standing.batch_size}
                 elif record.diverged:
                     standing.rate /= 3
-                else:
+                    values = {**values, "fine_tuning_rate": values["fine_tuning_rate"] / 3}
+                if record.score is not None or values == record.values or standing.left_s() <= 0:
                     break
-                changed = {"batch_size": standing.batch_size, "fine_tuning_rate": standing.rate}
-                record = yield from self._try(Step("fine_tuning", {**step.values, **changed}, step.fidelity))
+                record = yield from self._try(Step("fine_tuning", values, step.fidelity))
 
     def _try(self, step: Step) -> Generator[Step, TrialRecord, TrialRecord]:
         record = yield step

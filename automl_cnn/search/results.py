@@ -24,7 +24,7 @@ class Outcome:
         records: all finished trials.
         best: the winner, and what the later stages do with it.
         frontier: rows of `search.frontier.frontier`.
-        budget: of all stages together: what was promised, in seconds; None for a stage that takes what is left.
+        budget: of all stages together: what was promised, in seconds.
         lines: what the analyst is told.
     """
 

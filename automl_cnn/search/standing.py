@@ -81,7 +81,7 @@ class Standing:
         """A trial on cached features: what is missing of these, and fitting as long as lately (a head, or several)."""
         lately = [r.seconds - r.features_s for r in self._last_heads()]
         a_head_s = SAFETY * max(lately, default=FIRST_HEAD_S)
-        heads = len(values.get("members", [1])) * (1 + fidelity.views) / 2 if fidelity.views > 1 else 1.0
+        heads = len(values.get("members", [1])) * max(1.0, (1 + fidelity.views) / 2)
         return self.costs.features_s(values, fidelity) + heads * a_head_s
 
     def time_for_a_head(self, until_s: float) -> bool:

@@ -107,7 +107,7 @@ class Tuner:
 
 
 class _QuickBayesianOracle(kt.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    """keras-tuner's Gaussian process, asked about a few thousand random points instead of fifty gradient descents.
+    """keras-tuner's Gaussian process, asked about a thousand random points instead of fifty gradient descents.
 
     The original takes 7 s of CPU a proposal in eight dimensions, several times what a trial on cached features takes,
     and this 0.25 s; the descents also end between the values of a choice, where nothing can be tried.
