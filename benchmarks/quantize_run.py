@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from automl_cnn.quantize.calibrate import Ranges, choose_calibration  # noqa: E4
 from automl_cnn.quantize.convert import convert_float32, convert_ptq_int8, convert_qat_int8  # noqa: E402
 from automl_cnn.quantize.deliver import equalized_twin  # noqa: E402
 from automl_cnn.quantize.images import LabelledImages  # noqa: E402
-from automl_cnn.quantize.ladder import Yardstick, run_all  # noqa: E402
+from automl_cnn.quantize.ladder import Yardstick, run_all, validation_rank  # noqa: E402
 from automl_cnn.quantize.rungs import Making  # noqa: E402
 from automl_cnn.quantize.scheme import simulate_int8  # noqa: E402
 from automl_cnn.quantize.twin import build_twin  # noqa: E402
@@ -125,13 +126,16 @@ def run(task: Task) -> dict[str, Any]:
         contents["ours"] = making.exports()["qat_int8"]()
         qat_s = time.perf_counter() - started
         contents["post-training, equalized"] = convert_ptq_int8(equalized, calibration)
+        rivals = [contents["ours"], contents["post-training, equalized"], convert_ai_edge_int8(equalized, calibration)]
+        shipped = max(rivals, key=partial(validation_rank, yardstick=yardstick))
         found: dict[str, Any] = {
             "backbone": task.backbone, "size_px": task.size_px, "seed": task.seed, "n": len(sides["test"].labels),
             "tuning_s_per_1000": 1000 * _epoch_seconds(tuned.history) / len(material.training.rows),
             "qat_s_per_1000": 1000 * qat_s / (task.steps * BATCH), "tuning_s": tuning_s, "files": {},
         }  # fmt: skip
-        for name, content in contents.items():
+        for name, content in {**contents, "shipped": shipped}.items():
             found["files"][name] = _worth(content, sides["test"], folder / "measured.tflite")
+        found["shipped"] = ("ours", "post-training, equalized", "ai-edge, equalized")[rivals.index(shipped)]
         found["latency"] = _latencies(contents, folder)
         found["simulated"] = _agreement(equalized, ranges, sides["test"])
     return found

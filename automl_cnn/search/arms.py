@@ -2,8 +2,8 @@
 
 Multiply-adds are counted from the definitions (`models.anatomy`), and so is the size of the file that would ship: a
 byte a parameter in int8, or two where only a float16 file can be made, and a little for biases, scales and the graph
-(docs/search.md has the measurement). Latency is measured by `search.costs` in LiteRT, an image of a batch on one core, in float:
-on x86 int8 is near parity with it. What ships is measured again by quantize and evaluate.
+(docs/search.md has the measurement). Latency is measured by `search.costs` in LiteRT, an image of a batch on one core,
+in float: on x86 int8 is near parity with it. What ships is measured again by quantize and evaluate.
 """
 
 from __future__ import annotations
