@@ -21,6 +21,9 @@ from automl_cnn.quiet import import_quietly, native_messages_dropped
 ONNX_OPSET = 17
 
 
+LISTING = "export.json"  # names the files of an export
+
+
 @dataclass(frozen=True)
 class Format:
     """One kind of file.

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.errors import ExportError
-from automl_cnn.export.formats import FORMATS
+from automl_cnn.artifacts import read_json
+from automl_cnn.errors import ArtifactError, ExportError
+from automl_cnn.export.formats import FORMATS, LISTING
 from automl_cnn.export.golden import FLOAT, SHIPPED, Golden, read_golden
 from automl_cnn.progress import Progress, silent
 from automl_cnn.quiet import import_quietly, native_messages_dropped
@@ -78,8 +79,8 @@ def verify_export(folder: Path, progress: Progress = silent) -> list[Check]:
         folder: that `write_export` wrote.
         progress: told of every runtime.
     Returns:
-        One check for every file and runtime that could run it, whether that is installed or not. A damaged file is a
-        check that did not pass.
+        One check for every file and runtime that could run it, whether that is installed or not. A damaged file, and
+        one that export.json names and that is not there, are checks that did not pass.
     Raises:
         ExportError: there are no golden images or no file to check.
     """
@@ -90,12 +91,25 @@ def verify_export(folder: Path, progress: Progress = silent) -> list[Check]:
             str(folder), expected=f"one of {', '.join(each.file for each in FORMATS.values())}", received="none",
             action="Give the folder that `automl-cnn export` wrote.",
         )  # fmt: skip
-    checks = []
+    checks = [Check(name, LISTING, fault="it is not there") for name in _listed(folder) if not (folder / name).exists()]
     for done, runtime in enumerate(due):
         progress("runtimes", done, len(due), runtime.package)
         checks.append(_check(folder, runtime, golden))
     progress("runtimes", len(due), len(due))
     return checks
+
+
+def _listed(folder: Path) -> list[str]:
+    """Files that the export is said to hold; none where export.json itself is lost."""
+    if not (folder / LISTING).exists():
+        return []
+    try:
+        return [str(entry["file"]) for entry in read_json(folder / LISTING)["files"]]
+    except (ArtifactError, KeyError, TypeError):
+        raise ExportError(
+            str(folder / LISTING), expected="the list of exported files", received="a damaged file",
+            action="Export again.",
+        ) from None  # fmt: skip
 
 
 def describe(check: Check) -> str:

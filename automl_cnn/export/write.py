@@ -8,13 +8,11 @@ from pathlib import Path
 
 from automl_cnn.artifacts import Files, replacing_folder, write_json
 from automl_cnn.errors import ArtifactError, AutoMLError, ExportError
-from automl_cnn.export.formats import Format
+from automl_cnn.export.formats import LISTING, Format
 from automl_cnn.export.golden import golden_of, write_golden
 from automl_cnn.progress import Progress, silent
 from automl_cnn.reference.record import REFERENCE
 from automl_cnn.tflite_metadata import COMPANIONS
-
-LISTING = "export.json"
 
 
 def write_export(

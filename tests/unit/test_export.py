@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_a_damaged_file_of_another_format_is_a_check_that_did_not_pass(tmp_path:
     folder = export_of_colours(tmp_path)
     (folder / name).write_bytes(b"half a file")
     assert _checks(folder)[package].passed is False
+
+
+def test_a_lost_file_and_a_damaged_list_are_found_out(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write_export(finished_run(tmp_path), chosen_formats("tflite"), folder)
+    assert "export.json" not in _checks(folder)
+    named = {"files": [{"file": "model.tflite"}, {"file": "model.onnx"}]}
+    (folder / "export.json").write_text(json.dumps(named))
+    found = next(check for check in verify_export(folder) if check.file == "model.onnx")
+    assert describe(found) == "model.onnx in export.json: NOT as expected: it is not there"
+    (folder / "export.json").write_text("{half")
+    with pytest.raises(ExportError, match="Export again"):
+        verify_export(folder)
 
 
 @pytest.mark.parametrize(("quantized", "tolerance"), [(True, 2.5 / 256), (False, 1e-4)])
