@@ -291,10 +291,13 @@ def _sentence(overall: dict[str, Any], classes: list[dict[str, Any]]) -> str:
     ahead = overall["ahead"]
     low, high = (100 * end for end in ahead["gain_ci95"])
     gain = f"{100 * ahead['gain']:.1f} points of accuracy (95 % interval {low:.1f} to {high:.1f})"
+    doubled = f"twice as many give a linear head about {gain}"
     if overall["helps"]:
-        said = [f"More labels help: twice as many give a linear head about {gain}"]
+        said = [f"More labels help: {doubled}"]
+    elif high <= 100 * OVERALL_GAIN:
+        said = [f"More labels of all classes hardly help: {doubled}"]
     else:
-        said = [f"More labels of all classes hardly help: twice as many give a linear head about {gain}"]
+        said = [f"Whether more labels of all classes help cannot be told yet: {doubled}"]
     if overall["images_wanted"] is not None:
         said.append(f"one point takes about {_two_digits(overall['images_wanted']):,} more images")
     worth = sorted((one for one in classes if one["helps"]), key=lambda one: -float(one["ahead"]["gain"]))[:3]

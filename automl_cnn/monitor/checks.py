@@ -89,12 +89,20 @@ class Check:
 
 
 def compare(
-    reference: Sample, live: Sample, ood_threshold: float, *, alpha: float, permutations: int, seed: int
+    reference: Sample,
+    live: Sample,
+    ood_threshold: float,
+    *,
+    labelled: Sample | None = None,
+    alpha: float,
+    permutations: int,
+    seed: int,
 ) -> list[Check]:
     """Test every property of the live images against the reference.
 
     Args:
         reference, live: two images or more each.
+        labelled: those of the window whose true label has arrived; of `live` where none are given.
         ood_threshold: score above which an image counts as a stranger.
         alpha: probability of one false alarm or more when nothing has changed, 0…1.
         permutations: of each test.
@@ -105,9 +113,10 @@ def compare(
     live = replace(live, groups=clumps(live.sketches, reference.sketches, reference.groups))
     shuffled = assign(len(reference), len(live), permutations, seed)
     checks = list(_of_all(reference, live, ood_threshold, shuffled))
-    labelled = live.answers != UNKNOWN
-    if labelled.sum() >= FEWEST_LABELS:
-        errors, overconfidence = _of_labelled(reference, live.rows(labelled), permutations, seed)
+    labelled = live.rows(live.answers != UNKNOWN) if labelled is None else labelled
+    if len(labelled) >= FEWEST_LABELS:
+        labelled = replace(labelled, groups=clumps(labelled.sketches, reference.sketches, reference.groups))
+        errors, overconfidence = _of_labelled(reference, labelled, permutations, seed)
         checks += [replace(errors, biased=_are_chosen(live, labelled, permutations, seed)), overconfidence]
     adjusted = iter(holm(np.array([check.p_value for check in checks if check.judged])))
     judged = [replace(check, p_adjusted=float(next(adjusted))) if check.judged else check for check in checks]
@@ -127,16 +136,17 @@ def _of_all(reference: Sample, live: Sample, ood_threshold: float, shuffled: Ass
     yield _increase("strangers", *strange, sides, shuffled)
 
 
-def _are_chosen(live: Sample, labelled: NDArray[np.bool_], permutations: int, seed: int) -> bool:
+def _are_chosen(live: Sample, labelled: Sample, permutations: int, seed: int) -> bool:
     """Whether the labelled images are more or less doubtful, or stranger, than the rest.
 
     Who labels what the model was in doubt about finds more errors among them than there are among all.
     """
-    if labelled.mean() >= NEARLY_ALL:
+    known = live.answers != UNKNOWN
+    if known.mean() >= NEARLY_ALL:
         return False
-    rest, told = live.rows(~labelled), live.rows(labelled)
-    shuffled = assign(len(rest), len(told), permutations, seed)
-    sides = ((rest.confidence, told.confidence), (rest.ood_scores, told.ood_scores))
+    rest = live.rows(~known)
+    shuffled = assign(len(rest), len(labelled), permutations, seed)
+    sides = ((rest.confidence, labelled.confidence), (rest.ood_scores, labelled.ood_scores))
     return any(p_value(_measured(kolmogorov_smirnov(np.concatenate(two)), shuffled)) <= _CHOSEN_P for two in sides)
 
 

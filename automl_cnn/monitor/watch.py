@@ -19,7 +19,7 @@ from automl_cnn.monitor.checks import Check, compare
 from automl_cnn.monitor.course import Stretch, course_of, cut
 from automl_cnn.monitor.prior import ClassShare, class_shares
 from automl_cnn.monitor.quality import Quality, quality_of
-from automl_cnn.monitor.sample import Sample, examined_rows, sample_of_log, sample_of_reference
+from automl_cnn.monitor.sample import UNKNOWN, Sample, examined_rows, sample_of_log, sample_of_reference
 from automl_cnn.reference.record import Reference
 
 Verdict = Literal["alarm", "quiet", "too_few"]
@@ -103,12 +103,15 @@ def watch(
     last = windows[-1] if windows else slice(0, 0)
     current, tested_reference = live.rows(last), _at_most(before, rng)
     tested = _at_most(current, rng)
+    labelled = _at_most(current.rows(current.answers != UNKNOWN), rng)  # few as they are, none may be lost
     checks: Sequence[Check] = ()
     noticed = None
     if len(tested):
         permutations = round(100 / alpha) - 1  # a test alone can then reach alpha / 100
         threshold = float(reference.ood_threshold)
-        checks = compare(tested_reference, tested, threshold, alpha=alpha, permutations=permutations, seed=seed)
+        checks = compare(
+            tested_reference, tested, threshold, labelled=labelled, alpha=alpha, permutations=permutations, seed=seed
+        )
         effect = max(check.effect for check in checks if check.measure == "ks")
         noticed = _noticed_sd(len(tested), len(tested_reference), sum(check.judged for check in checks), effect, alpha)
     times = all_times[last]

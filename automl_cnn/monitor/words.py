@@ -87,7 +87,9 @@ def caveat(found: Findings) -> str:
 
 def chance(p: float, least: float) -> str:
     """A p-value; `least` is the smallest that there can be."""
-    return f"< {least:.2g}" if p <= least else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    if p <= least:
+        return f"≤ {least:.2g}"
+    return f"{p:.1g}" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def stability(check: Check) -> str:
@@ -100,6 +102,12 @@ def stability(check: Check) -> str:
 def advice(found: Findings) -> list[str]:
     """What to do next, for each kind of alarm that there is."""
     names = {check.name for check in found.alarms}
+    nearer = {"confidence": 1, "strangeness": -1}  # the sign of a change towards the training images
+    towards = {
+        check.name
+        for check in found.alarms
+        if check.live is not None and (check.live - (check.reference or 0.0)) * nearer.get(check.name, 0) > 0
+    }
     said = []
     if names & {"errors", "overconfidence"}:
         said.append("The answers have become worse: label more of these images, add them to the data and run again.")
@@ -107,8 +115,12 @@ def advice(found: Findings) -> list[str]:
         said.append("The pictures look different: ask whether camera, light, lens or compression has changed.")
     if names & {"aspect", "megapixels"}:
         said.append("The files have another size or shape: ask what is sent, and how it is cropped or scaled.")
-    if names & {"features", "strangeness", "strangers", "abstentions", "confidence"}:
+    if names & {"features", "strangeness", "strangers", "abstentions", "confidence"} - towards:
         said.append("The model meets images unlike those it was trained on: look at the strangest, and label some.")
+    elif towards:
+        said.append(
+            "The images are easier than those it was judged on: are training images among them, or were they chosen?"
+        )
     if "classes" in names:
         said.append("The classes come in other shares: that alone is no fault of the model, if the world has changed.")
     if found.verdict == "alarm" and not names & {"errors", "overconfidence"}:

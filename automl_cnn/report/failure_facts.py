@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from automl_cnn.artifacts import Files, read_table
+from automl_cnn.artifacts import PREDICTIONS, Files, read_table
 from automl_cnn.data.decode import content_box
 from automl_cnn.evaluate.explain import EXPLANATIONS, load_heat
 from automl_cnn.evaluate.failures import FAILURES
@@ -43,12 +43,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailureFacts:
-    """Mistakes and hits with the most and the least confidence, answers that quantization turned round."""
+    """Mistakes and hits with the most and the least confidence, answers that quantization turned round.
+
+    Attributes:
+        all_flipped: answers that quantization turned round on the whole test split; as many as are shown, or more.
+    """
 
     mistakes: tuple[Failure, ...]
     unsure: tuple[Failure, ...]
     flipped: tuple[Failure, ...]
     explained: bool
+    all_flipped: int
 
 
 def read_failures(files: Files, thumbnails: Thumbnails) -> FailureFacts | None:
@@ -71,7 +76,12 @@ def read_failures(files: Files, thumbnails: Thumbnails) -> FailureFacts | None:
     for kind, most in _KINDS.items():
         rows = table[table["kind"] == kind].sort_values("rank")[:most].to_dict("records")
         shown[kind] = tuple(_failure(kind, row, thumbnails, heat) for row in rows)
-    return FailureFacts(shown["mistake"], shown["unsure_hit"], shown["flipped"], bool(heat.places))
+    said = read_table(files.evaluation / "predictions.parquet", PREDICTIONS)
+    turned = int((said["predicted"] != said["float_predicted"]).sum()) if "float_predicted" in said else 0
+    return FailureFacts(
+        shown["mistake"], shown["unsure_hit"], shown["flipped"], bool(heat.places),
+        max(turned, len(shown["flipped"])),
+    )  # fmt: skip
 
 
 def _failure(kind: str, row: dict[Any, Any], thumbnails: Thumbnails, heat: _Heat) -> Failure:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from automl_cnn.artifacts import LABELS, PREDICTIONS, Files, read_json, read_table
 from automl_cnn.evaluate.metrics import ClassScore
-from automl_cnn.evaluate.paired import compare_paired
+from automl_cnn.evaluate.paired import Comparison, compare_paired
+from automl_cnn.quantize.gate import INT8_RUNGS
 from automl_cnn.report.charts.scores import reliability_chart
 from automl_cnn.report.ladder_facts import RUNG_NAMES
 
@@ -64,9 +65,10 @@ class ScoreFacts:
         test: scores of the shipped file, float of its float32 twin, difference shipped − float; as in metrics.json.
         lines: the scores that are told in the table.
         paired: a sentence: is the shipped file better or worse than the float model; empty in runs of old releases.
+        shown_worse: the paired test shows that it is.
         strange: images less like the training images than nearly all of validation: images, share; None if unknown.
         suspected: test images whose label the audit doubts: images, mistakes, accuracy_without; None if unknown.
-        rung: of the shipped file, in words.
+        rung: of the shipped file, in words; int8_throughout where no part of it is float.
         majority: the label that is most frequent on the test split; always answering it scores majority_share.
         classes: lowest F1 first, those without test images last.
         labels: of rows and columns of `matrix`; empty where there are more than MATRIX_CLASSES.
@@ -79,9 +81,11 @@ class ScoreFacts:
     difference: dict[str, Any]
     lines: tuple[ScoreLine, ...]
     paired: str
+    shown_worse: bool
     strange: dict[str, Any] | None
     suspected: dict[str, Any] | None
     rung: str
+    int8_throughout: bool
     size_bytes: int
     float_size_bytes: int | None
     latency_ms_median: float
@@ -117,16 +121,19 @@ def read_scores(files: Files) -> ScoreFacts:
     classes = [ClassScore(**line) for line in metrics["test"]["per_class"]]
     names = tuple(line.label for line in classes)
     wrong = predictions.loc[predictions["label"] != predictions["predicted"], "image_id"]
+    paired = _paired(predictions, names, int(method["resamples"]))
     machine = latency["machine"]
     return ScoreFacts(
         test=metrics["test"],
         twin=metrics["float"],
         difference=metrics["difference"],
         lines=_score_lines(metrics["test"], metrics["float"]),
-        paired=_paired_sentence(predictions, names, int(method["resamples"])),
+        paired=paired.sentence("the float model", "the shipped file") if paired else "",
+        shown_worse=paired is not None and paired.verdict == "worse",
         strange=metrics.get("out_of_distribution"),
         suspected=metrics.get("suspected_labels"),
         rung=RUNG_NAMES.get(metrics["model"]["rung"], metrics["model"]["rung"]),
+        int8_throughout=metrics["model"]["rung"] in INT8_RUNGS,
         size_bytes=int(metrics["model"]["size_bytes"]),
         float_size_bytes=_float_size(files),
         latency_ms_median=float(metrics["model"]["latency_ms_median"]),
@@ -167,21 +174,20 @@ def _pair_of(interval: Any) -> tuple[float, float] | None:
     return (float(interval[0]), float(interval[1])) if interval else None
 
 
-def _paired_sentence(predictions: pd.DataFrame, names: tuple[str, ...], resamples: int) -> str:
+def _paired(predictions: pd.DataFrame, names: tuple[str, ...], resamples: int) -> Comparison | None:
     """Float against file by their answers alone: predictions.parquet keeps no probabilities of the float model."""
     if not {"float_predicted", "group"} <= set(predictions.columns):
-        return ""
+        return None
     place = {name: number for number, name in enumerate(names)}
 
     def answers(column: str) -> NDArray[np.int64]:
         return np.array([place[name] for name in predictions[column]], dtype=np.int64)
 
     sure = np.eye(len(names), dtype=np.float32)
-    compared = compare_paired(
+    return compare_paired(
         answers("label"), sure[answers("float_predicted")], sure[answers("predicted")],
         pd.factorize(predictions["group"])[0].astype(np.int64), resamples=resamples, confidence=0.95, seed=1,
     )  # fmt: skip
-    return compared.sentence("the float model", "the shipped file")
 
 
 def _matrix(predictions: pd.DataFrame, names: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:

@@ -15,6 +15,9 @@ FEW_GROUPS = 30  # with fewer a bootstrap interval is itself too narrow
 WEAK_RECALL = 0.75
 OFF_CALIBRATION = 0.06
 ALONE = USUAL_PRECISION  # of answers that need no second look: `predict` and `serve` abstain by its thresholds
+FEW_ALONE = 0.01  # of the images: with fewer it cannot be left alone
+COSTLY = 0.03  # a loss that the interval still allows
+MOST_PIECES = 8
 STRANGE = 0.10  # twice the share that is above the threshold by its making
 
 
@@ -35,11 +38,13 @@ def advise(
     slices: SliceFacts | None,
     learning: LearningFacts | None,
 ) -> tuple[Advice, ...]:
-    """Advice in the order of its weight, at most eight pieces."""
-    advice = [_leaks(split), _against_guessing(scores), _weakest_class(scores), _weak_slices(slices)]
-    advice += [_suspected_labels(faults, scores), _more_labels(learning), _alone(coverage), _strangers(scores)]
-    advice += [_shrinking(scores), _uncertainty(scores), _confidence(scores)]
-    return tuple(piece for piece in advice if piece is not None)[:8]
+    """Advice in the order of its weight, at most MOST_PIECES: what is well makes room for what is not."""
+    advice = [_leaks(split), _against_guessing(scores), _weakest_class(scores), _unseen_classes(scores)]
+    advice += [_weak_slices(slices), _suspected_labels(faults, scores), _more_labels(learning), _alone(coverage)]
+    advice += [_strangers(scores), _shrinking(scores), _uncertainty(scores), _confidence(scores)]
+    pieces = [piece for piece in advice if piece is not None]
+    dispensable = [piece for piece in reversed(pieces) if piece.tone == "good"][: max(0, len(pieces) - MOST_PIECES)]
+    return tuple(piece for piece in pieces if piece not in dispensable)
 
 
 def _leaks(split: SplitFacts) -> Advice | None:
@@ -65,19 +70,31 @@ def _against_guessing(scores: ScoreFacts) -> Advice:
 
 
 def _weakest_class(scores: ScoreFacts) -> Advice | None:
-    present = [(line.recall, line.label, line.support) for line in scores.classes if line.recall is not None]
-    recall, label, support = min(present)
+    """The class that is surest to be weak: one missed image of one says less than forty missed of a hundred."""
+    present = [
+        (line.recall_ci95[1] if line.recall_ci95 else line.recall, line.recall, line.label, line.support)
+        for line in scores.classes
+        if line.recall is not None
+    ]
+    _, recall, label, support = min(present)
     where = f"It recognizes {percent(recall, 0)} of the {counted(support, 'test image')} of"
-    if recall >= WEAK_RECALL:
-        unseen = [line.label for line in scores.classes if not line.support]
-        if unseen:
-            text = f"{where} “{label}”, the weakest of the others. Label more images of these and run again."
-            return Advice(f"Nothing is known of {listed(unseen, 3)}: no test image.", text, "care")
+    weak = sum(share < WEAK_RECALL for _, share, _, _ in present)
+    if not weak:
         return Advice("No class is left behind.", f"{where} “{label}”, its weakest class.", "good")
+    others = f" {weak} of {len(present)} classes lie below {percent(WEAK_RECALL, 0)}." if weak > 1 else ""
     return Advice(
         f"Weak on “{label}”.",
-        f"{where} this class. Where missing one is costly, have a person look, or collect more examples of it.",
+        f"{where} this class.{others} Where missing one is costly, have a person look, or collect more examples of it.",
         "care",
+    )
+
+
+def _unseen_classes(scores: ScoreFacts) -> Advice | None:
+    unseen = [line.label for line in scores.classes if not line.support]
+    if not unseen:
+        return None
+    return Advice(
+        f"Nothing is known of {listed(unseen, 3)}: no test image.", "Label more images of these and run again.", "care"
     )
 
 
@@ -86,14 +103,16 @@ def _shrinking(scores: ScoreFacts) -> Advice:
     measured = (
         f"{points(change)} points of accuracy against the float model (95 % interval {points(low)} to {points(high)})"
     )
-    if "int8" not in scores.rung:
+    if not scores.int8_throughout:
         return Advice(
             "Not shrunk to int8.",
-            f"No int8 file kept the accuracy, so the {scores.rung} file ships: {measured}.",
+            f"No file that is int8 throughout passed, so the {scores.rung} file ships: {measured}.",
             "care",
         )
-    if high < 0:
-        return Advice("Shrinking costs a little.", f"The int8 file has {measured}.", "care")
+    if scores.shown_worse:
+        return Advice("Shrinking costs accuracy.", f"The int8 file has {measured}.", "care")
+    if low < -COSTLY:
+        return Advice("What shrinking costs is not settled.", f"The int8 file has {measured}.", "care")
     return Advice("Small at no measurable cost.", f"The int8 file has {measured}.", "good")
 
 
@@ -166,14 +185,20 @@ def _alone(coverage: tuple[CoverageLevel, ...]) -> Advice | None:
     level = next((one for one in coverage if one.wanted == ALONE), None)
     if level is None:
         return None
-    if not level.answered or level.precision is None:
-        return Advice("It cannot be left alone.", f"No answer is {percent(ALONE, 0)} sure; have a person look.", "care")
+    if level.coverage < FEW_ALONE or level.precision is None:
+        return Advice(
+            "It cannot be left alone.", f"Hardly an answer is {percent(ALONE, 0)} sure; have a person look.", "care"
+        )
     return Advice(
         f"It can answer {percent(level.coverage, 0)} alone.",
         f"Above thresholds set for {percent(ALONE, 0)} precision it was right on {percent(level.precision)} of them; "
         "leave the others to a person.",
-        "good" if level.precision_ci95 is None or level.precision_ci95[1] >= ALONE else "care",
+        "good" if level.precision >= ALONE - COSTLY and _reaches(level.precision_ci95, ALONE) else "care",
     )
+
+
+def _reaches(interval: tuple[float, float] | None, wanted: float) -> bool:
+    return interval is None or interval[1] >= wanted
 
 
 def _strangers(scores: ScoreFacts) -> Advice | None:

@@ -29,6 +29,7 @@ from automl_cnn.monitor.permutation import (
     stability_index,
 )
 from automl_cnn.monitor.prior import estimate_shares, reference_shares, share_intervals
+from automl_cnn.monitor.sample import UNKNOWN
 
 quickly = settings(max_examples=40, deadline=None)
 numbers = arrays(np.float64, st.integers(2, 30), elements=st.integers(-5, 5).map(float))
@@ -138,6 +139,15 @@ def test_a_camera_stuck_on_one_picture_alarms() -> None:
     reference, live = sample(120, 1), sample(60, 2)
     stuck = live.rows(np.zeros(60, np.int64))
     assert any(check.alarm for check in compare(reference, stuck, SHARED, alpha=0.05, permutations=999, seed=0))
+
+
+def test_few_labels_of_a_large_window_are_tested_also_where_the_drawn_images_have_none() -> None:
+    reference, live, labelled = sample(120, 1), sample(120, 2), sample(60, 3)
+    unlabelled = replace(live, answers=np.full(120, UNKNOWN))
+    wrong = replace(labelled, answers=2 - labelled.answers)
+    found = compare(reference, unlabelled, SHARED, labelled=wrong, alpha=0.05, permutations=999, seed=0)
+    assert {check.name for check in found if check.alarm} == {"errors", "overconfidence"}
+    assert len(compare(reference, unlabelled, SHARED, alpha=0.05, permutations=99, seed=0)) == len(found) - 2
 
 
 def test_what_never_varies_takes_no_share_of_the_false_alarm_rate() -> None:
