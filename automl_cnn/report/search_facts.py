@@ -15,7 +15,7 @@ from automl_cnn.train.candidate import Candidate
 
 LEADERS = 8
 OBJECTIVES = {"macro_f1": "macro F1", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
-_BESIDE = {*TRIALS.columns, "accuracy", "epochs", "message", "phase", "heads"}
+_BESIDE = {*TRIALS.columns, "accuracy", "standard_error", "log_loss", "epochs", "message", "phase", "heads"}
 _FIDELITIES = {"cached_features": "head on frozen features", "fine_tuning": "fine-tuned"}
 
 
@@ -40,7 +40,9 @@ class SearchFacts:
         trials: all of them; `failed` of these gave no score.
         seconds: taken by trials, together.
         objective: in words.
-        leaders: the best trials: trial number, score, seconds and the values of the hyperparameters that differ.
+        score, standard_error: of the winner; 0 where an earlier release made the search.
+        leaders: the winner, then the best trials: trial number, score, log loss, seconds and the values of the
+            hyperparameters that differ.
         winner: name and value of the winner's hyperparameters.
         frontier: the best score first; empty where an earlier release made the search.
         limited: params.yaml says what the shipped file may cost.
@@ -52,6 +54,7 @@ class SearchFacts:
     seconds: float
     objective: str
     score: float
+    standard_error: float
     backbone: str
     leaders: tuple[dict[str, str], ...]
     winner: tuple[tuple[str, str], ...]
@@ -76,22 +79,27 @@ def read_search(files: Files, target: TargetParams) -> SearchFacts:
     parameters = [name for name in varied if done[name].nunique() > 1]
     objective = OBJECTIVES.get(best.objective, best.objective)
     frontier = _read_frontier(files)
-    leaders = done.sort_values(["images", "score", "trial_id"], ascending=[False, False, True])[:LEADERS]
+    leaders = done.assign(others=done["trial_id"] != best.trial_id)
+    leaders = leaders.sort_values(["others", "images", "score", "trial_id"], ascending=[True, False, False, True])
     return SearchFacts(
         trials=len(trials),
         failed=len(trials) - len(done),
         seconds=float(trials["seconds"].sum()),
         objective=objective,
         score=best.score,
+        standard_error=float(leaders["standard_error"].iloc[0])
+        if "standard_error" in leaders and len(leaders)
+        else 0.0,
         backbone=str(best.values.get("backbone", "")),
         leaders=tuple(
             {
                 "trial": str(row["trial_id"]),
                 "score": f"{row['score']:.4f}",
+                **({"log loss": f"{row['log_loss']:.4f}"} if "log_loss" in row else {}),
                 **{name: _value(row[name]) for name in parameters},
                 "seconds": f"{row['seconds']:.1f}",
             }
-            for row in leaders.to_dict("records")
+            for row in leaders[:LEADERS].to_dict("records")
         ),
         winner=tuple((name, _value(value)) for name, value in best.values.items()),
         frontier=frontier,

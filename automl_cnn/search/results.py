@@ -61,6 +61,8 @@ def trials_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
             "views": record.views,
             "score": record.score,
             "accuracy": record.accuracy,
+            "standard_error": record.standard_error,
+            "log_loss": record.log_loss,
             "epochs": record.epochs,
             "seconds": round(record.seconds, 3),
             "message": record.message,

@@ -102,6 +102,7 @@ def _run_trial(number: int, step: Step, evaluate: Evaluate, clock: Clock) -> Tri
         step.values, result.score if succeeded else None, result.accuracy if succeeded else None, result.epochs,
         round(clock.read() - started_s, 3), round(result.features_s, 3), round(clock.read(), 3),
         "" if succeeded else message, result.schedule_epochs,
+        round(result.standard_error, 6), round(result.log_loss, 6),
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from automl_cnn.models.registry import backbone_of
 from automl_cnn.progress import Progress, silent
+from automl_cnn.train.finetune import FineTuned
+from automl_cnn.train.head import FittedHead
 from automl_cnn.train.material import Material
 from automl_cnn.train.tuned import fit_candidate, tune_candidate
 
@@ -47,6 +49,8 @@ class TrialResult:
         epochs: passes that were made.
         features_s: wall-clock seconds for features that were not in the cache.
         schedule_epochs: over which the rate of a fine-tuning fell; fewer than its values say where time ran short.
+        standard_error: of the score, for want of validation images.
+        log_loss: settles scores that are equal within it, in nats; after temperature scaling.
     """
 
     score: float
@@ -54,6 +58,8 @@ class TrialResult:
     epochs: int
     features_s: float
     schedule_epochs: int = 0
+    standard_error: float = 0.0
+    log_loss: float = 0.0
 
 
 def evaluate(
@@ -79,10 +85,17 @@ def evaluate(
     if backbone_of(values["backbone"]).pretrained:
         part.fetch(values, fidelity.views, progress)
     features_s = time.perf_counter() - started
+    labels = part.validation.labels
+
+    def accuracy_of(found: FineTuned | FittedHead) -> float:
+        return float(np.mean(found.logits.argmax(axis=1) == labels))
+
+    def settling(found: FineTuned | FittedHead) -> tuple[float, float]:
+        return part.standard_error(labels, found.logits), part.log_loss(labels, found.logits)
+
     if fidelity.name == FINE_TUNING:
         tuned = tune_candidate(values, fidelity.views, part, progress, until_s)
-        accuracy = float(np.mean(tuned.logits.argmax(axis=1) == part.validation.labels))
-        return TrialResult(tuned.score, accuracy, len(tuned.history) - 1, features_s, tuned.epochs)
+        epochs, schedule = len(tuned.history) - 1, tuned.epochs
+        return TrialResult(tuned.score, accuracy_of(tuned), epochs, features_s, schedule, *settling(tuned))
     head = fit_candidate(values, fidelity.views, part)
-    accuracy = float(np.mean(head.probabilities.argmax(axis=1) == part.validation.labels))
-    return TrialResult(head.score, accuracy, head.epochs, features_s)
+    return TrialResult(head.score, accuracy_of(head), head.epochs, features_s, 0, *settling(head))

@@ -47,6 +47,8 @@ class TrialRecord:
         at_s: when it ended, in seconds of the study; the time between a kill and the next start does not count.
         message: why it failed, else empty.
         schedule_epochs: over which the rate of a fine-tuning fell: those of `values`, or fewer where time ran short.
+        standard_error: of the score, for want of validation images.
+        log_loss: settles scores that are equal within it, in nats; after temperature scaling.
     """
 
     trial_id: int
@@ -64,6 +66,8 @@ class TrialRecord:
     at_s: float
     message: str = ""
     schedule_epochs: int = 0
+    standard_error: float = 0.0
+    log_loss: float = 0.0
 
     @property
     def delivered_values(self) -> dict[str, Any]:
@@ -82,16 +86,18 @@ class TrialRecord:
 
 
 def best_of(records: list[TrialRecord]) -> TrialRecord:
-    """The trial with the highest score among those that saw the most images; of equals the one found first.
+    """The trial that is likely to be best, among those that saw the most images.
 
-    A score on a part of the images is not compared with one on all: it is used only where there is no other.
+    The highest score of many is the luckiest one. So of all that come within the standard error of it the one with the
+    lowest log loss is taken; of equals the one with the higher score, then the one found first. A score on a part of
+    the images is not compared with one on all: it is used only where there is no other.
     """
     completed = [record for record in records if record.score is not None]
     most = max(record.images for record in completed)
-    return max(
-        (record for record in completed if record.images == most),
-        key=lambda record: (record.score or 0.0, -record.trial_id),
-    )
+    whole = [record for record in completed if record.images == most]
+    highest = max(whole, key=lambda record: (record.score or 0.0, -record.trial_id))
+    near = [record for record in whole if (record.score or 0.0) >= (highest.score or 0.0) - highest.standard_error]
+    return min(near, key=lambda record: (record.log_loss, -(record.score or 0.0), record.trial_id))
 
 
 def read_log(log: Path) -> list[TrialRecord]:

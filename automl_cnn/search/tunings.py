@@ -9,7 +9,7 @@ from typing import Any
 from automl_cnn.search.space import Arm, arm_of, plain_head, taught_values
 from automl_cnn.search.standing import Standing
 from automl_cnn.search.trial import CACHED_FEATURES, FINE_TUNING, MORE_VIEWS, Fidelity
-from automl_cnn.search.trial_log import Step, TrialRecord
+from automl_cnn.search.trial_log import Step, TrialRecord, best_of
 
 DESERVING = 0.05  # an arm whose best head scores this much less than the best of all is not fine-tuned
 FIRST_POLICY = "crop"  # of a fine-tuning, where it may be used
@@ -49,7 +49,7 @@ def _taught(standing: Standing, tried: set[_Key]) -> Iterator[Step]:
     untaught = [record for record in standing.ranked(FINE_TUNING) if "teacher" not in record.values]
     if not standing.plan.distillation or len(untaught) < TEACHER_AFTER:
         return
-    best = untaught[0]
+    best = best_of(untaught)
     students: dict[Arm, TrialRecord] = {}
     for record in untaught:
         students.setdefault(arm_of(record.values), record)

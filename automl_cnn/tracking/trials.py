@@ -10,7 +10,14 @@ from automl_cnn.progress import Progress
 from automl_cnn.tracking.finished import PARAM_CHARS, is_number
 
 _TAG = "trial_id"
-_RESULTS = ("score", "accuracy", "epochs", "seconds")  # metrics of a trial, where it has them
+_RESULTS = (
+    "score",
+    "accuracy",
+    "standard_error",
+    "log_loss",
+    "epochs",
+    "seconds",
+)  # metrics of a trial, where it has them
 _NO_PARAMETER = ("trial_id", "status", "message", *_RESULTS)
 
 

@@ -78,13 +78,13 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """The best epoch of a fine-tuning.
+    """What is kept of a fine-tuning.
 
     Attributes:
         weights: of every layer of `build_classifier`.
         logits: float32 [n_validation, classes].
         score: on validation.
-        best_epoch: 0 when the fitted head alone was best.
+        best_epoch: the one that is kept: the last that validation cannot tell from the best; 0 for the fitted head.
         epochs: over which the rate fell: those of the plan, or fewer where time ran short.
         history: one entry an epoch: epoch, loss, learning_rate, validation_score, validation_accuracy, seconds.
     """
@@ -108,8 +108,9 @@ def fine_tune(
     progress: Progress = silent,
     teacher: Teacher | None = None,
     until_s: float = math.inf,
+    standard_error: Score = lambda labels, probabilities: 0.0,
 ) -> FineTuned:
-    """Train the top blocks and the head, keep the epoch that is best on validation.
+    """Train the top blocks and the head, keep the last epoch that validation cannot tell from the best.
 
     Where memory runs out, training goes on with half the batch and twice the batches a step. Where the machine becomes
     slower than was planned with, there are fewer epochs, and the rate falls the faster for it.
@@ -125,8 +126,9 @@ def fine_tune(
         progress: told of every batch.
         teacher: asked about every view where plan.distillation_weight is above 0.
         until_s: `time.perf_counter()` before which to end; one epoch is always trained.
+        standard_error: how much of the score is chance.
     Returns:
-        The best epoch; epoch 0 is the fitted head on the untouched backbone.
+        That epoch; epoch 0 is the fitted head on the untouched backbone.
     Raises:
         TrainingError: the loss is no longer a number, or not even two images fit into memory.
     """
@@ -136,7 +138,7 @@ def fine_tune(
         try:
             with _precision():
                 work = _Training(spec, start, plan, training, validation, progress, teacher)
-                return work.run(score, checkpoint, until_s)
+                return work.run(score, standard_error, checkpoint, until_s)
         except (MemoryError, tf.errors.ResourceExhaustedError):
             batch_size = training.batch_size
             if batch_size <= SMALLEST_BATCH:
@@ -234,7 +236,7 @@ class _Training:
         self._average = WeightAverage(list(learned), plan.ema)
         self._class_weights = class_weights(training.labels, spec.classes, plan.balanced)
 
-    def run(self, score: Score, checkpoint: Checkpoint, until_s: float) -> FineTuned:
+    def run(self, score: Score, standard_error: Score, checkpoint: Checkpoint, until_s: float) -> FineTuned:
         """Train to the end, until the score no longer rises, or as long as there is time."""
         plan = self._plan
         held_out = self.batches("validation", self._held_out)
@@ -242,7 +244,7 @@ class _Training:
         variables = [*self._network.variables, *self._network.optimizer.variables, *self._average.state]
         state, epochs = checkpoint.load(variables), plan.epochs
         if state is None:
-            state = self._measured(TrainingState(), held_out, score, {"epoch": 0, "loss": float("nan")})
+            state = self._measured(TrainingState(), held_out, score, standard_error, {"epoch": 0, "loss": float("nan")})
         while training and state.epoch < (epochs := _epochs_in_time(plan.epochs, state, until_s)):
             if self._stale(state, epochs):
                 break
@@ -250,7 +252,7 @@ class _Training:
             loss = self.run_epoch(state.epoch, epochs, training)
             rate = float(self._network.optimizer.learning_rate)
             entry = {"epoch": state.epoch + 1, "loss": loss, "learning_rate": rate}
-            state = self._measured(state, held_out, score, entry, started)
+            state = self._measured(state, held_out, score, standard_error, entry, started)
             checkpoint.save(variables, state)
         best: Weights = {**extract_weights(self._model), **state.best_weights}
         checkpoint.remove()
@@ -290,22 +292,28 @@ class _Training:
 
     def _stale(self, state: TrainingState, epochs: int) -> bool:
         falling = epochs * (1 + WARMUP_SHARE) / 2  # from here on the rate is below half of its peak
-        return state.epoch - max(state.best_epoch, falling) >= self._plan.patience
+        scores = [entry["validation_score"] for entry in state.history]
+        highest = max(range(len(scores)), key=scores.__getitem__)
+        return state.epoch - max(highest, falling) >= self._plan.patience
 
     def _measured(
         self,
         state: TrainingState,
         validation: PrefixBatches,
         score: Score,
+        standard_error: Score,
         entry: dict[str, float],
         started: float | None = None,
     ) -> TrainingState:
-        """Score the averaged weights on validation and remember them if they are the best so far."""
+        """Score the averaged weights on validation and remember them unless they are shown to be worse."""
         with self._average.in_place():
             logits = predict_logits(self._network, validation)
-            reached = score(validation.labels, softmax(logits))
+            answers = softmax(logits)
+            reached = score(validation.labels, answers)
             accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
-            better = not state.history or reached > state.best_score or math.isnan(state.best_score)
+            before = [past["validation_score"] for past in state.history]
+            peak = max((past for past in before if math.isfinite(past)), default=-math.inf)
+            better = not before or reached >= peak - standard_error(validation.labels, answers)
             weights = extract_weights(self._network) if better else state.best_weights
         seconds = time.perf_counter() - started if started else 0.0
         measured = {**entry, "validation_score": reached, "validation_accuracy": accuracy, "seconds": round(seconds, 2)}

@@ -86,8 +86,9 @@ def fit_head(
     labels: NDArray[np.int64],
     validation: tuple[NDArray[Any], NDArray[np.int64]],
     score: Score,
+    standard_error: Score = lambda labels, probabilities: 0.0,
 ) -> FittedHead:
-    """Train a head on frozen features and keep its best epoch on validation.
+    """Train a head on frozen features and keep the last epoch that validation cannot tell from the best.
 
     Every feature is brought to mean 0 and deviation 1 over the training images; the kernels that come back take
     features as they are.
@@ -99,8 +100,9 @@ def fit_head(
         labels: int64 [n].
         validation: features [m, d] and labels int64 [m].
         score: what is maximized on validation.
+        standard_error: how much of it is chance.
     Returns:
-        The head at its best epoch. The same for the same arguments, on one core or many.
+        The head at that epoch. The same for the same arguments, on one core or many.
     """
     features = [np.array(view, np.float32) for view in views]
     mean, deviation = _moments(features)
@@ -119,7 +121,7 @@ def fit_head(
     total = epochs * steps
     every = max(1, epochs // CHECKS)
     best: tuple[float, list[Layer], NDArray[np.float32], int] | None = None
-    stale = 0
+    stale, peak = 0, -math.inf
     with threadpool_limits(1, "blas"):  # sums over several threads depend on their number
         for epoch in range(epochs):
             dropout.renew()
@@ -134,11 +136,12 @@ def fit_head(
             if (epoch + 1) % every and epoch + 1 < epochs:
                 continue
             logits = logits_of(layers, held_out)
-            reached = score(validation[1], softmax(logits))
-            if best is None or reached > best[0]:
-                best, stale = (reached, [(k.copy(), b.copy()) for k, b in layers], logits, epoch + 1), 0
-            else:
-                stale += 1
+            answers = softmax(logits)
+            reached = score(validation[1], answers)
+            if best is None or reached >= peak - standard_error(validation[1], answers):
+                best = (reached, [(k.copy(), b.copy()) for k, b in layers], logits, epoch + 1)
+            stale = 0 if reached > peak or 2 * epoch < epochs else stale + 1  # the rate is high until then
+            peak = max(peak, reached)
             if stale == PATIENCE_CHECKS:
                 break
     if best is None:

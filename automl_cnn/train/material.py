@@ -19,7 +19,7 @@ from automl_cnn.data.store import ImageStore
 from automl_cnn.features.cache import FeatureCache
 from automl_cnn.features.frozen import FrozenNetwork
 from automl_cnn.progress import Progress, silent
-from automl_cnn.train.objective import objective_score
+from automl_cnn.train.objective import decisive_loss, objective_score, standard_error
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,14 @@ class Material:
     def score(self, labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
         """The objective of the search, 0 to 1."""
         return objective_score(self.params.search.objective, labels, probabilities)
+
+    def standard_error(self, labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+        """The standard error of `score`."""
+        return standard_error(self.params.search.objective, labels, probabilities)
+
+    def log_loss(self, labels: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
+        """What settles scores that are equal within `standard_error`; the lower the better."""
+        return decisive_loss(self.params.search.objective, labels, logits)
 
     def features(
         self, values: Mapping[str, Any], side: Side, view: int | None = None, progress: Progress = silent

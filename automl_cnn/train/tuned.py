@@ -26,7 +26,7 @@ from automl_cnn.train.material import Material
 from automl_cnn.train.memo import Memo
 
 # modules of models/ and train/ that no score depends on: what is printed, fetched and written
-UNDECIDING = ("listing", "anatomy", "download", "outputs", "winner", "calibration", "memo", "checkpoint")
+UNDECIDING = ("listing", "anatomy", "download", "outputs", "winner", "memo", "checkpoint")
 
 
 def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> FittedHead:
@@ -46,6 +46,7 @@ def fit_candidate(values: Mapping[str, Any], views: int, material: Material) -> 
             material.training.labels,
             held_out,
             material.score,
+            material.standard_error,
         )
         for member in values.get("members", [values])
     ]
@@ -90,6 +91,7 @@ def tune_candidate(
         tuned = fine_tune(
             work.spec, work.start, work.plan, training, work.validation, material.score,
             Checkpoint(folder, planned), progress, teacher_of(*taught_by) if taught_by else None, until_s,
+            material.standard_error,
         )  # fmt: skip
         became = [repr(replace(work.plan, epochs=tuned.epochs)), *identity]
         Memo(folder / "finished", became).save(tuned)
@@ -123,7 +125,7 @@ def code_digest() -> str:
         for path in sorted((package / folder).glob("*.py")):
             if path.stem not in UNDECIDING:
                 sha.update(path.read_bytes())
-    for name in ("augment.py", "image_changes.py", "randaugment.py", "split_images.py"):
+    for name in ("augment.py", "decode.py", "image_changes.py", "randaugment.py", "split_images.py"):
         sha.update((package / "data" / name).read_bytes())
     return sha.hexdigest()[:16]
 

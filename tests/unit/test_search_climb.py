@@ -221,6 +221,18 @@ def test_fine_tuning_weighs_classes_as_the_objective_does_whatever_its_head_did(
     assert class_weight_for("balanced_accuracy") == "balanced"
 
 
+def test_of_scores_that_validation_cannot_tell_apart_the_lower_log_loss_wins(tmp_path: Path) -> None:
+    def trial(values: dict[str, Any], fidelity: Fidelity) -> TrialResult:
+        lucky = values["dropout"] == 0.2
+        return TrialResult(0.60 if lucky else 0.57, 0.5, 3, 0.0, 0, 0.04, 1.2 if lucky else 0.7 + values["dropout"])
+
+    records = run(tmp_path / "log.jsonl", trial)[0].records
+    assert {record.values["dropout"] for record in records} >= {0.0, 0.2}
+    assert best_of(records).values["dropout"] == 0.0
+    sure = [replace(record, standard_error=0.02) for record in records]
+    assert best_of(sure).values["dropout"] == 0.2
+
+
 def test_a_single_arm_is_not_compared_with_itself(tmp_path: Path) -> None:
     end, _ = run(tmp_path / "log.jsonl", space=replace(SPACE, arms=ARMS[:1]))
     assert sum(r.phase == "screening" for r in end.records) == 1

@@ -58,6 +58,15 @@ def test_on_few_images_a_head_is_trained_for_more_epochs_so_that_it_learns_all_t
     assert [head.epochs for head in heads] == [200, 100]  # a step an epoch
 
 
+@pytest.mark.parametrize(("chance", "kept"), [(0.0, 0.9), (0.05, 0.87)])
+def test_a_lucky_check_in_the_middle_is_not_what_is_kept(chance: float, kept: float) -> None:
+    (x, y), held_out = features(400, 1), features(90, 2)
+    spec = ClassifierSpec("efficientnet-lite0", 64, CLASSES, 0, 0.0)
+    scores = iter([0.5, 0.9, 0.8, 0.84, 0.86, 0.87, 0.8])
+    head = fit_head(spec, HeadSettings(), [x], y, held_out, lambda *_: next(scores), lambda *_: chance)
+    assert head.score == kept
+
+
 @pytest.mark.parametrize("hidden", [0, 16])
 def test_the_kernels_take_features_as_the_backbone_gives_them(hidden: int) -> None:
     head = fit(hidden)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from automl_cnn.errors import ArtifactError
 from automl_cnn.train.calibration import fit_temperature, fold_temperature
 from automl_cnn.train.candidate import Candidate, head_settings_of, spec_of
-from automl_cnn.train.objective import objective_score
+from automl_cnn.train.objective import decisive_loss, objective_score, standard_error
 from automl_cnn.train.schedule import warmup_cosine
 
 VALUES = {
@@ -72,6 +72,30 @@ def test_a_trials_values_become_network_and_training() -> None:
 
 def test_a_diverged_trial_scores_not_a_number_and_not_zero() -> None:
     assert np.isnan(objective_score("macro_f1", np.array([0, 1]), np.full((2, 2), np.nan, np.float32)))
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "balanced_accuracy", "macro_f1"])
+def test_the_standard_error_is_what_drawing_the_images_anew_shows(objective: str) -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], [300, 60, 30])
+    answers = np.where(rng.random(390) < 0.7, labels, (labels + 1) % 3)
+    certain = np.eye(3, dtype=np.float32)[answers]
+    drawn = [
+        objective_score(objective, labels[rows], certain[rows])
+        for rows in (np.concatenate([rng.choice(np.flatnonzero(labels == k), (labels == k).sum()) for k in range(3)])
+                     for _ in range(400))
+    ]  # fmt: skip
+    assert standard_error(objective, labels, certain) == pytest.approx(np.std(drawn), rel=0.25)
+
+
+def test_the_log_loss_that_settles_does_not_depend_on_how_sharp_the_logits_are() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], [50, 30, 10])
+    logits = rng.normal(0, 1, (90, 3)).astype(np.float32) + 2 * np.eye(3, dtype=np.float32)[labels]
+    for objective in ("accuracy", "balanced_accuracy"):
+        found = [decisive_loss(objective, labels, scale * logits) for scale in (np.float32(0.5), np.float32(2))]
+        assert found[0] == pytest.approx(found[1], abs=1e-3)
+    assert np.isnan(decisive_loss("accuracy", labels, np.full((90, 3), np.nan, np.float32)))
 
 
 @pytest.mark.parametrize(
