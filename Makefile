@@ -59,7 +59,8 @@ clean:
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "Python: expected 3.11 to 3.13; received $$($(PYTHON) --version). Run make PYTHON=python3.12 …"; exit 2; }
-	$(PYTHON) -m venv .venv || { $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv .venv; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; $(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv .venv; } || \
+	  { rm -rf .venv; echo "no virtual environment could be made: install python3-venv (Debian, Ubuntu), then again"; exit 2; }
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
 	$(install) --editable '.[samples]'

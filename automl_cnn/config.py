@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 from automl_cnn.errors import AutoMLError, ConfigError
 from automl_cnn.presets import PRESETS
+
+_PASSWORD = re.compile(r"://[^/\s]*:[^\s]*@|[?&]\w*passw\w*=", re.IGNORECASE)  # somewhere in a URI
 
 Resize = Literal["letterbox", "crop", "stretch"]
 GroupSource = Literal["column", "folder", "pattern", "session", "duplicates"]
@@ -282,6 +285,13 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
             raise _problem(
                 where, f"at most data.working_size_px, {params.data.working_size_px}",
                 str(size_px), "Lower it, or raise data.working_size_px.",
+            )  # fmt: skip
+    for name, variable in (("uri", "MLFLOW_TRACKING_URI"), ("registry_uri", "MLFLOW_REGISTRY_URI")):
+        if _PASSWORD.search(getattr(params.tracking, name) or ""):
+            raise _problem(
+                f"tracking.{name}", "an address without a password",
+                "one with a password, which git, dvc.lock and the record would keep",
+                f"Put the whole address into the environment as {variable}, which wins over params.yaml.",
             )  # fmt: skip
     return params
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from automl_cnn.artifacts import replacing
 from automl_cnn.config import load_params, parse_params
@@ -31,10 +32,21 @@ def assign(path: Path, assignments: list[tuple[str, str]]) -> None:
     yaml.width = 4096
     document = yaml.load(path)
     for key, value in assignments:
-        _place(document, key)[key.rpartition(".")[2]] = YAML(typ="safe").load(value)
+        _place(document, key)[key.rpartition(".")[2]] = _value(key, value)
     parse_params(document, str(path))
     with replacing(path) as temporary:
         yaml.dump(document, temporary)
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return YAML(typ="safe").load(text)
+    except YAMLError:
+        problem = AutoMLError(
+            key, expected="a value as YAML has it", received=repr(text),
+            action=f"""Put a text with special signs into quotes of its own: automl-cnn set '{key}="…"'.""",
+        )  # fmt: skip
+        raise ConfigError([problem]) from None
 
 
 def _place(document: Any, key: str) -> Any:

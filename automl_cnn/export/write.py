@@ -8,7 +8,8 @@ from pathlib import Path
 
 from automl_cnn.artifacts import Files, replacing_folder, write_json
 from automl_cnn.errors import ArtifactError, AutoMLError, ExportError
-from automl_cnn.export.formats import LISTING, Format
+from automl_cnn.export.formats import FORMATS, LISTING, Format
+from automl_cnn.export.golden import FOLDER as GOLDEN
 from automl_cnn.export.golden import golden_of, write_golden
 from automl_cnn.progress import Progress, silent
 from automl_cnn.reference.record import REFERENCE
@@ -59,12 +60,14 @@ def write_export(
 
 def _require_replaceable(folder: Path) -> None:
     """Whatever is in the folder is gone afterwards: nothing but an export may be."""
-    if not folder.is_dir() or (folder / LISTING).exists():
+    if not folder.is_dir():
         return
-    if found := sorted(path.name for path in folder.iterdir()):
+    written = {LISTING, REFERENCE, GOLDEN, "model.bin", *COMPANIONS, *(each.file for each in FORMATS.values())}
+    own = written if (folder / LISTING).exists() else set()
+    if found := sorted(path.name for path in folder.iterdir() if path.name not in own):
         raise ExportError(
             str(folder), expected="an earlier export, an empty folder or none",
-            received=f"a folder with {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}, and no {LISTING}",
+            received=f"a folder with {', '.join(found[:3])}{' and more' if len(found) > 3 else ''}",
             action="Give another folder with --out: this one would be replaced.",
         )  # fmt: skip
 

@@ -74,6 +74,11 @@ def promote(
         client = mlflow.MlflowClient()
         candidate = find_named(client, version or CHALLENGER, name)
         holder = client.get_registered_model(name).aliases.get(CHAMPION)
+        if candidate.name != name:
+            raise PromotionError(
+                str(version), expected=f"a version of {name} (tracking.model_name)",
+                received=f"one of {candidate.name}", action=f"Name a version or alias of {name}.",
+            )  # fmt: skip
         made = str(candidate.version)
         if holder is not None and str(holder) == made:
             return Promotion(name, made, made, "", forced=False)

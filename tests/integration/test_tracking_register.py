@@ -18,9 +18,10 @@ from colour_run import write_colour_run
 
 from automl_cnn.artifacts import Files, read_json, write_json
 from automl_cnn.config import Params, load_params
-from automl_cnn.errors import ArtifactError, TrackingError
+from automl_cnn.errors import ArtifactError, PromotionError, TrackingError
 from automl_cnn.evaluate.judge import judge_shipped, write_evaluation
 from automl_cnn.serve.predict import Predictor
+from automl_cnn.tracking.promotion import promote
 from automl_cnn.tracking.record import Registration, record_run
 from automl_cnn.tracking.sources import read_source
 
@@ -325,6 +326,16 @@ def test_other_results_become_the_challenger(recorded: Recorded) -> None:
     write_json(path, before)
     assert (other.version, other.aliases) == ("2", ("challenger",))
     assert record_run(recorded.params, recorded.files).version == "1"  # `dvc checkout` of an earlier run
+
+
+def test_a_version_of_another_model_is_not_promoted_in_the_place_of_ours(recorded: Recorded) -> None:
+    client, name = recorded.client, recorded.params.tracking.model_name
+    client.create_registered_model("other")
+    client.create_model_version("other", "s3://nowhere/model")
+    before = dict(client.get_registered_model(name).aliases)
+    with pytest.raises(PromotionError, match=f"expected a version of {name} .*; received one of other"):
+        promote(recorded.params, "other/1", "because")
+    assert dict(client.get_registered_model(name).aliases) == before
 
 
 def test_afterwards_mlflow_follows_the_environment_again(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,24 @@ def test_every_problem_is_reported_at_once_with_its_key_path() -> None:
         assert f"{where}: expected" in text
 
 
+@pytest.mark.parametrize(
+    ("uri", "refused"),
+    [
+        ("postgresql://ann:secret@db/mlflow", True), ("http://ann:s@cret@host", True),
+        ("postgresql://db/mlflow?password=secret", True), ("http://127.0.0.1:5000", False),
+        ("sqlite:///mlflow.db", False), ("http://ann@host:5000", False),
+    ],
+)  # fmt: skip
+def test_a_password_in_the_file_is_refused_and_not_repeated(uri: str, refused: bool) -> None:
+    raw = {"data": {"root": "x"}, "tracking": {"uri": uri}}
+    if not refused:
+        assert parse_params(raw).tracking.uri == uri
+        return
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI") as caught:
+        parse_params(raw)
+    assert "cret" not in str(caught.value)
+
+
 def test_a_misspelt_key_is_answered_with_the_right_one() -> None:
     with pytest.raises(ConfigError, match=r"search.budget_minute: .* Did you mean budget_minutes\?"):
         parse_params({"data": {"root": "x"}, "search": {"budget_minute": 3}})
@@ -120,3 +138,12 @@ def test_depths_of_fine_tuning_are_one_block_or_a_list() -> None:
         for given in (5, [6, 4], None)
     ]
     assert depths == [(5,), (6, 4), (6, 4)]
+
+
+@pytest.mark.parametrize("value", ["[^/]+_(x)", "*_a", "[a"])
+def test_a_value_that_is_no_yaml_is_named_and_changes_nothing(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes((PROJECT / "params.yaml").read_bytes())
+    with pytest.raises(ConfigError, match=r"split\.pattern: expected a value as YAML has it"):
+        assign(path, [("split.pattern", value)])
+    assert path.read_bytes() == (PROJECT / "params.yaml").read_bytes()

@@ -33,6 +33,10 @@ def test_a_folder_that_holds_anything_but_an_export_is_not_replaced(tmp_path: Pa
     data.mkdir()
     write_export(files, chosen_formats("tflite"), data)  # empty: nothing is lost
     write_export(files, chosen_formats("tflite"), data)  # an earlier export
+    (data / "model.cc").write_text("made of model.tflite by hand")
+    with pytest.raises(ExportError, match=r"received a folder with model\.cc\. Give"):
+        write_export(files, chosen_formats("tflite"), data)
+    (data / "model.cc").unlink()
     (data / "export.json").unlink()
     with pytest.raises(ExportError, match=r"received a folder with golden, labels\.txt, model\.tflite and more"):
         write_export(files, chosen_formats("tflite"), data)
