@@ -81,8 +81,8 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         DataError: it cannot be read at all: UTF-16, or without a header.
     """
     lines = split_lines(_text(path))
-    while lines and not lines[0].strip():
-        lines = lines[1:]
+    blank = next((place for place, text in enumerate(lines) if text.strip()), len(lines))
+    lines = lines[blank:]
     if not lines:
         return Decisions(_frame([], [], []))
     delimiter = ";" if ";" in lines[0] and "," not in lines[0] else ","  # as spreadsheets write it in half of Europe
@@ -98,7 +98,7 @@ def read_decisions(path: Path, *, checked: bool = False) -> Decisions:
         row = dict.fromkeys((*COLUMNS, *own), "") | dict(zip(names, cells, strict=False))
         row["sha256"] = row["sha256"].lower()
         fault = record.fault or _wrong_cells(cells, len(names)) or _wrong_bytes(row) or _wrong_value(row)
-        line = int(row[LINE]) if checked and row.get(LINE, "").isdigit() else at + 1
+        line = int(row[LINE]) if checked and row.get(LINE, "").isdigit() else blank + at + 1
         if not any(cells) and not record.fault:
             at += record.lines
         elif fault:
@@ -195,6 +195,8 @@ def _wrong_value(row: Mapping[str, str]) -> tuple[str, str, str] | None:
         return f"a decision of {', '.join(DECISIONS)}", _shown(decision), "Correct the line."
     if (decision == "relabel" and not new_label) or (decision in ("relabel", "keep_one") and new_label == NEW_CLASS):
         return "a class in new_label", f"{decision} with {_shown(new_label)}", "Name the class, or write keep."
+    if new_label and new_label.splitlines() != [new_label]:
+        return "a class on one line in new_label", _shown(new_label), "Write its name without line breaks."
     if decision == "merge_group" and not _SHA256.fullmatch(new_label.lower()):
         return "the sha256 of the other image in new_label", _shown(new_label), "Copy it from manifest.parquet."
     if decision == "merge_group" and new_label.lower() == row["sha256"]:

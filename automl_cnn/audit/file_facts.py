@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -92,19 +93,23 @@ def _name(row: Row) -> list[Row]:
 
 def _label_conflicts(manifest: pd.DataFrame) -> list[Row]:
     """The same bytes, or the same pixels in other files, under more than one label; a row an image."""
-    counted = manifest
+    counted = manifest[manifest["status"] == "ok"]  # empty files have the same bytes and are copies of nothing
     if "excluded" in manifest.columns:
-        counted = manifest[~manifest["excluded"].astype(bool)]
+        counted = counted[~counted["excluded"].astype(bool)]
     found: dict[str, Row] = {}
     for column, what in (("sha256", "the same bytes"), ("pixel_sha", "the same pixels")):
         named = counted[counted[column].fillna("") != ""]
         several = named.groupby(column)["label"].transform("nunique") > 1
         for _, twins in named[several].groupby(column, sort=False):
             rows = twins.sort_values("path").to_dict("records")
+            of_label = Counter(row["label"] for row in rows)
+            named_of: dict[str, str] = {}
             for row in rows:
-                others = [other for other in rows if other["label"] != row["label"]]
-                listed = ", ".join(f"{other['path']} ({other['label']})" for other in others[:_NAMED])
-                more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
+                if row["label"] not in named_of:
+                    others = [other for other in rows if other["label"] != row["label"]][:_NAMED]
+                    named_of[row["label"]] = ", ".join(f"{other['path']} ({other['label']})" for other in others)
+                listed, left = named_of[row["label"]], len(rows) - of_label[row["label"]] - _NAMED
+                more = f" and {left:,} more" if left > 0 else ""
                 evidence = f"labelled {row['label']}; {what} in {listed}{more}"
                 found.setdefault(
                     row["image_id"], issue_row(row, "label_conflict", "warn", evidence, twins["label"].nunique(), 1)

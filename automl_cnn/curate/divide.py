@@ -81,7 +81,8 @@ def divide(
         lambda rows: embed(decided[inside].iloc[rows]),
         developed["label"].to_numpy(np.object_), developed["group"].to_numpy(np.object_), params.seed, progress,
     )  # fmt: skip
-    side_of = dict(zip(decided["sha256"].tolist(), split.table["split"].tolist(), strict=True))
+    sides = sorted(zip(split.table["split"] == "test", decided["sha256"], split.table["split"], strict=True))
+    side_of = {sha256: side for _, sha256, side in sides}  # of equal files the one on the test side counts
     warnings = [*split.report["warnings"], *_warnings(relabels_of_test(decided, side_of))]
     report = {
         **split.report, "ledger": stand.report(split.table), "leak_price": asdict(price), "warnings": warnings,

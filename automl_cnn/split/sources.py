@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from automl_cnn.config import GroupSource
+from automl_cnn.data.names import nfc
 from automl_cnn.errors import DataError
 from automl_cnn.split.union import Shared, share_equal
 
@@ -40,7 +41,8 @@ def share_folder(manifest: pd.DataFrame) -> Shared:
     """
     parents = [path.rpartition("/")[0] for path in manifest["path"].tolist()]
     given = manifest["given_label" if "given_label" in manifest else "label"].tolist()
-    named = [parent if parent not in ("", label) else None for parent, label in zip(parents, given, strict=True)]
+    # paths are spelt as the disk has them, labels composed: a folder made on a Mac is the class all the same
+    named = [parent if nfc(parent) not in ("", label) else None for parent, label in zip(parents, given, strict=True)]
     return share_equal("folder", pd.Series(named, dtype="str"))
 
 

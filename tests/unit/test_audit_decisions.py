@@ -18,7 +18,7 @@ from automl_cnn.errors import DataError
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 HEADER = ",".join(COLUMNS)
 anything = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=12).map(str.strip)
-names = anything.filter(lambda text: text not in ("", "new:"))
+names = anything.filter(lambda text: text not in ("", "new:") and text.splitlines() == [text])
 verdicts = st.one_of(
     st.tuples(st.sampled_from(["keep", "exclude", "split_group", "keep_one"]), st.just("")),
     st.tuples(st.just("relabel"), names),
@@ -36,6 +36,12 @@ def read(tmp_path: Path, text: str) -> Decisions:
 
 def made(decisions: Decisions) -> list[tuple[str, str, str]]:
     return [(row["sha256"][0], row["decision"], row["new_label"]) for row in decisions.rows()]
+
+
+def test_a_class_of_two_lines_and_the_line_it_stands_in_are_told_also_below_blank_lines(tmp_path: Path) -> None:
+    found = read(tmp_path, f"\n\nsha256,decision,new_label\n{A},keep,\n{B},relabel,\"new:a\u2028b\"\n")
+    assert made(found) == [("a", "keep", "")]
+    assert [(problem.line, problem.expected) for problem in found.problems] == [(5, "a class on one line in new_label")]
 
 
 def test_no_file_means_no_decisions(tmp_path: Path) -> None:
