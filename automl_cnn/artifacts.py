@@ -131,6 +131,7 @@ LABELS = Table(
     ("image_id", "path", "label", "suggested_label", "p_given", "p_suggested", "score", "rank", "flagged"),
 )  # fmt: skip
 DUPLICATES = Table("duplicates", 1, ("cluster", "image_id", "path", "method", "distance", "label_conflict"))
+NEAR_PAIRS = Table("near_pairs", 1, ("image_id", "other_image_id", "distance"))
 GROUPS = Table("groups", 1, ("image_id", "group", "reason"))
 JOINS = Table("joins", 1, ("image_id", "other_image_id", "source", "value"))
 SPLITS = Table("splits", 1, ("image_id", "path", "label", "group", "split", "reason"))

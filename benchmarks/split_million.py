@@ -86,7 +86,7 @@ def _split(side: str) -> None:
 def _ours(group: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, dict[str, float], int]:
     from split_instances import WANTED
 
-    from automl_cnn.artifacts import DUPLICATES
+    from automl_cnn.artifacts import DUPLICATES, NEAR_PAIRS
     from automl_cnn.audit.decisions import read_decisions
     from automl_cnn.config import Ratios, SplitParams
     from automl_cnn.curate.divide import Audited, divide
@@ -102,7 +102,8 @@ def _ours(group: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, dict[str, f
     started = time.perf_counter()
     grouped = build_groups(manifest, nothing, ["column", "duplicates"], "group")
     built = time.perf_counter()
-    audited = Audited(manifest, nothing, grouped.table, grouped.joins, decisions)
+    near = pd.DataFrame(columns=list(NEAR_PAIRS.columns))
+    audited = Audited(manifest, nothing, near, grouped.table, grouped.joins, decisions)
     divided = divide(audited, ledger, lambda asked: rng.standard_normal((len(asked), 64), np.float32), params)
     parts = {"build_groups": built - started, "divide": time.perf_counter() - built}
     side = divided.table["split"].map({name: number for number, name in enumerate(SIDES)}).to_numpy(int)

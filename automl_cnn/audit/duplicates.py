@@ -7,11 +7,13 @@ background, so that a set of much alike pictures is not one cluster. Recall and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl_cnn.artifacts import DUPLICATES
+from automl_cnn.artifacts import DUPLICATES, NEAR_PAIRS
 from automl_cnn.audit.clusters import Cluster, Link, cluster_links
 from automl_cnn.audit.embeddings import unit_rows
 from automl_cnn.audit.search import MOST_CANDIDATES, blocks, near_hashes, nearest
@@ -37,6 +39,20 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Copies:
+    """What `find_copies` found.
+
+    Attributes:
+        table: DUPLICATES: clusters of images that all look like their centre.
+        between: NEAR_PAIRS: copies that no cluster holds together, because a chain of small changes was parted where it
+            no longer looks like the centre. In different classes, or on two sides of a split, they matter all the same.
+    """
+
+    table: pd.DataFrame
+    between: pd.DataFrame
+
+
 def find_duplicates(
     images: pd.DataFrame,
     thumbnails: Bytes,
@@ -44,7 +60,18 @@ def find_duplicates(
     params: AuditParams,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """Find clusters of copies.
+    """The clusters of `find_copies` alone."""
+    return find_copies(images, thumbnails, embeddings, params, progress).table
+
+
+def find_copies(
+    images: pd.DataFrame,
+    thumbnails: Bytes,
+    embeddings: NDArray[np.floating],
+    params: AuditParams,
+    progress: Progress = silent,
+) -> Copies:
+    """Find clusters of copies, and the copies between them.
 
     Args:
         images: usable rows of the manifest; `excluded` (bool) where decisions were applied: such images are listed, but
@@ -56,8 +83,8 @@ def find_duplicates(
         progress: told after every block; at the end of a step, of images that have
             more candidates than were compared.
     Returns:
-        DUPLICATES table, the images of clusters of two or more, clusters with a label conflict first; the same whatever
-        the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures were
+        The DUPLICATES table holds the images of clusters of two or more, clusters with a label conflict first; the same
+        whatever the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures were
         near), by the closest relative in the cluster; `distance` to it: 0 for equal pixels, else 1 − similarity of
         what is their own. Beside the contract: `medoid` (bool), the centre that all members were held against, one a
         cluster; `reason`, the closest relative in words.
@@ -80,7 +107,19 @@ def find_duplicates(
         first, second = np.full(len(others), place[centre]), np.array([place[other] for other in others])
         return look.similarity(first, second) >= SAME_LOOK
 
-    return _table(images, cluster_links(links, same_look))
+    clusters = cluster_links(links, same_look)
+    return Copies(_table(images, clusters), between(images, links, clusters))
+
+
+def between(images: pd.DataFrame, links: list[Link], clusters: list[Cluster]) -> pd.DataFrame:
+    """Links whose ends no cluster holds together."""
+    home = {row: number for number, cluster in enumerate(clusters) for row in cluster.links}
+    ids = images["image_id"].astype(str).tolist()
+    parted = [link for link in links if home.get(link.first, -1) != home.get(link.second, -2)]
+    rows = sorted((*sorted((ids[link.first], ids[link.second])), link.distance) for link in parted)
+    return pd.DataFrame(rows, columns=list(NEAR_PAIRS.columns)).astype(
+        {"image_id": "str", "other_image_id": "str", "distance": "float64"}
+    )
 
 
 def _equal(values: pd.Series, method: str) -> list[Link]:

@@ -18,16 +18,18 @@ from automl_cnn.curate.leak_price import measure_leak_price
 from automl_cnn.progress import Progress, silent
 from automl_cnn.split.assign import split_images
 from automl_cnn.split.ledger import extend_ledger, find_stand
+from automl_cnn.split.proof import QUARANTINE
 
 _NAMED = 3
 
 
 @dataclass(frozen=True)
 class Audited:
-    """What the audit left of a set of images: MANIFEST, DUPLICATES, GROUPS and JOINS tables, and the decisions."""
+    """What the audit left of a set of images: MANIFEST, DUPLICATES, NEAR_PAIRS, GROUPS and JOINS, and the decisions."""
 
     manifest: pd.DataFrame
     duplicates: pd.DataFrame
+    near_pairs: pd.DataFrame
     groups: pd.DataFrame
     joins: pd.DataFrame
     decisions: Decisions
@@ -83,9 +85,11 @@ def divide(
     )  # fmt: skip
     sides = sorted(zip(split.table["split"] == "test", decided["sha256"], split.table["split"], strict=True))
     side_of = {sha256: side for _, sha256, side in sides}  # of equal files the one on the test side counts
-    warnings = [*split.report["warnings"], *_warnings(relabels_of_test(decided, side_of))]
+    apart = _pairs_apart(split.table, decided, audited)
+    warnings = [*split.report["warnings"], *_warnings(relabels_of_test(decided, side_of), apart)]
     report = {
-        **split.report, "ledger": stand.report(split.table), "leak_price": asdict(price), "warnings": warnings,
+        **split.report, "near_copies_apart": apart, "ledger": stand.report(split.table), "leak_price": asdict(price),
+        "warnings": warnings,
     }  # fmt: skip
     leaks = report["leaks"]
     sizes = ", ".join(f"{name} {count:,}" for name, count in report["images"].items())
@@ -100,9 +104,31 @@ def divide(
     )  # fmt: skip
 
 
-def _warnings(relabelled: list[str]) -> list[str]:
-    """What may spoil a comparison with earlier runs, a sentence each."""
-    if not relabelled:
-        return []
-    some = ", ".join(relabelled[:_NAMED]) + (" …" if len(relabelled) > _NAMED else "")
-    return [f"A reviewer changed the labels of {len(relabelled):,} test images, and so what is measured: {some}."]
+def _pairs_apart(table: pd.DataFrame, decided: pd.DataFrame, audited: Audited) -> int:
+    """Near-copies between clusters that stand on two sides, less those that a reviewer has called no copies."""
+    used = table[table["split"] != QUARANTINE]
+    side = dict(zip(used["image_id"], used["split"], strict=True))
+    freed = {row["sha256"] for row in audited.decisions.rows() if row["decision"] == "split_group"}
+    no_copies = set(decided.loc[decided["sha256"].isin(freed), "image_id"])
+    ends = audited.near_pairs[["image_id", "other_image_id"]].itertuples(index=False, name=None)
+    return sum(
+        first in side and second in side and side[first] != side[second] and not {first, second} & no_copies
+        for first, second in ends
+    )
+
+
+def _warnings(relabelled: list[str], apart: int) -> list[str]:
+    """What may spoil a score or a comparison with earlier runs, a sentence each."""
+    said = []
+    if relabelled:
+        some = ", ".join(relabelled[:_NAMED]) + (" …" if len(relabelled) > _NAMED else "")
+        said.append(
+            f"A reviewer changed the labels of {len(relabelled):,} test images, and so what is measured: {some}."
+        )
+    if apart:
+        stand = "pair of near-copies stands" if apart == 1 else "pairs of near-copies stand"
+        said.append(
+            f"{apart:,} {stand} on two sides: links of chains whose ends are no copies. "
+            "Where such a chain is one series or film, keep it together by split.group_by."
+        )
+    return said

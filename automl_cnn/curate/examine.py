@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl_cnn.artifacts import DUPLICATES, GROUPS, ISSUES, JOINS, LABELS, PROPERTIES, Table
+from automl_cnn.artifacts import DUPLICATES, GROUPS, ISSUES, JOINS, LABELS, NEAR_PAIRS, PROPERTIES, Table
 from automl_cnn.audit.decisions import Decisions
-from automl_cnn.audit.duplicates import find_duplicates
+from automl_cnn.audit.duplicates import find_copies
 from automl_cnn.audit.files import find_file_issues
 from automl_cnn.audit.labels import LabelFindings, find_label_issues
 from automl_cnn.audit.problems import Problem
@@ -83,9 +83,8 @@ def examine(ingested: Ingested, params: Params, page: Path, progress: Progress =
     usable = decided[decided["status"] == "ok"]
     embeddings = ingested.embed(usable)
     thumbnails = grey_thumbnails(usable, store, progress)
-    resolved = apply_to_duplicates(
-        decided, find_duplicates(usable, thumbnails, embeddings, params.audit, progress), decisions
-    )
+    copies = find_copies(usable, thumbnails, embeddings, params.audit, progress)
+    resolved = apply_to_duplicates(decided, copies.table, decisions)
     decided, duplicates = resolved.decided, resolved.duplicates
     usable = decided[decided["status"] == "ok"]
     groups = _groups(resolved, params)
@@ -102,7 +101,7 @@ def examine(ingested: Ingested, params: Params, page: Path, progress: Progress =
     return Examination(
         tables=(
             (ISSUES, issues), (PROPERTIES, properties), (LABELS, labels), (DUPLICATES, duplicates),
-            (GROUPS, groups.table), (JOINS, groups.joins),
+            (NEAR_PAIRS, copies.between), (GROUPS, groups.table), (JOINS, groups.joins),
         ),
         summary=summarise(decided, issues, duplicates, labels, found.report, groups.unnamed, problems, review),
         problems=problems,

@@ -6,6 +6,7 @@ import tracemalloc
 
 import imagehash
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from automl_cnn.audit.align import align_coarsely, align_finely, inner_part, lay_over
 from automl_cnn.audit.clusters import Link, cluster_links
+from automl_cnn.audit.duplicates import between
 from automl_cnn.audit.search import MOST_CANDIDATES, near_hashes, nearest
 from automl_cnn.audit.thumbnails import orientations, perceptual_hashes, shrunk
 
@@ -108,6 +110,19 @@ def test_a_chain_does_not_join_its_ends() -> None:
     assert max(len(cluster.links) for cluster in clusters) <= 3
     whole = cluster_links(links, lambda _, others: np.ones(len(others), bool))
     assert [sorted(cluster.links) for cluster in whole] == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+def test_links_between_clusters_are_told_and_those_within_are_not() -> None:
+    images = pd.DataFrame({"image_id": list("abcdef")})
+    links = [Link(row, row + 1, "phash", 0.1) for row in range(5)]
+    clusters = cluster_links(links, lambda _, others: np.zeros(len(others), bool))
+    home = {row: number for number, cluster in enumerate(clusters) for row in cluster.links}
+    parted = [link for link in links if home.get(link.first) is None or home.get(link.first) != home.get(link.second)]
+    assert 0 < len(parted) < len(links)
+    found = between(images, links, clusters)
+    assert list(zip(found["image_id"], found["other_image_id"], strict=True)) == [
+        ("abcdef"[link.first], "abcdef"[link.second]) for link in parted
+    ]
 
 
 links_of_rows = st.lists(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_cnn.artifacts import DUPLICATES, JOINS
+from automl_cnn.artifacts import DUPLICATES, JOINS, NEAR_PAIRS
 from automl_cnn.audit.decisions import read_decisions
 from automl_cnn.config import SplitParams
 from automl_cnn.curate.divide import Audited, divide
@@ -253,16 +254,37 @@ def test_the_order_of_the_images_does_not_matter(rows: list[tuple[str, str]], se
     assert first.report == second.report
 
 
+def audited_of(decided: pd.DataFrame, groups: pd.DataFrame, **tables: pd.DataFrame) -> Audited:
+    tables_of = {"duplicates": DUPLICATES, "near_pairs": NEAR_PAIRS, "joins": JOINS}
+    empty = {name: pd.DataFrame(columns=list(table.columns)) for name, table in tables_of.items()}
+    return Audited(
+        manifest=decided.drop(columns="excluded"), groups=groups, decisions=read_decisions(Path("absent")),
+        **(empty | tables),
+    )  # fmt: skip
+
+
+def test_near_copies_that_no_cluster_holds_together_are_counted_where_they_stand_on_two_sides() -> None:
+    decided, groups = images([(label, f"{label}{n}") for label in "ab" for n in range(40)])
+    decided = decided.assign(sha256=decided["image_id"], pixel_sha=decided["image_id"])
+    embed = lambda rows: np.zeros((len(rows), 2))  # noqa: E731
+    whole = divide(audited_of(decided, groups), read_ledger(Path("absent")), embed, SplitParams())
+    side = whole.table.set_index("image_id")["split"]
+    names = decided["image_id"].tolist()
+    pairs = pd.DataFrame({"image_id": names[:-1], "other_image_id": names[1:], "distance": 0.1})
+    apart = sum(side[first] != side[second] for first, second in pairwise(names))
+    assert apart > 0
+    told = divide(audited_of(decided, groups, near_pairs=pairs), read_ledger(Path("absent")), embed, SplitParams())
+    assert (whole.report["near_copies_apart"], told.report["near_copies_apart"]) == (0, apart)
+    assert any(f"{apart} pairs of near-copies stand on two sides" in line for line in told.lines)
+
+
 @pytest.mark.parametrize(("torn", "said"), [(False, "; 80 groups, 0 leaks"), (True, "; 80 groups, 1 leak")])
 def test_the_line_on_the_split_counts_leaks_and_a_leak_is_a_warning_beside_it(torn: bool, said: str) -> None:
     decided, groups = images([(label, f"{label}{n}") for label in "ab" for n in range(40)])
     decided = decided.assign(sha256=decided["image_id"], pixel_sha=decided["image_id"])
     rows = [("d1", name, name, "phash", 0.1, False) for name in decided["image_id"] if torn]
     found = pd.DataFrame(rows, columns=list(DUPLICATES.columns))
-    audited = Audited(
-        decided.drop(columns="excluded"), found, groups, pd.DataFrame(columns=list(JOINS.columns)),
-        read_decisions(Path("absent")),
-    )  # fmt: skip
+    audited = audited_of(decided, groups, duplicates=found)
     divided = divide(audited, read_ledger(Path("absent")), lambda rows: np.zeros((len(rows), 2)), SplitParams())
     assert any(line.endswith(said) for line in divided.lines)
     assert any(line.startswith("The split leaks") for line in divided.lines) == torn

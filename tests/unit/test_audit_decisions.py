@@ -39,7 +39,7 @@ def made(decisions: Decisions) -> list[tuple[str, str, str]]:
 
 
 def test_a_class_of_two_lines_and_the_line_it_stands_in_are_told_also_below_blank_lines(tmp_path: Path) -> None:
-    found = read(tmp_path, f"\n\nsha256,decision,new_label\n{A},keep,\n{B},relabel,\"new:a\u2028b\"\n")
+    found = read(tmp_path, f'\n\nsha256,decision,new_label\n{A},keep,\n{B},relabel,"new:a\u2028b"\n')
     assert made(found) == [("a", "keep", "")]
     assert [(problem.line, problem.expected) for problem in found.problems] == [(5, "a class on one line in new_label")]
 
