@@ -84,8 +84,8 @@ def find_copies(
             more candidates than were compared.
     Returns:
         The DUPLICATES table holds the images of clusters of two or more, clusters with a label conflict first; the same
-        whatever the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures were
-        near), by the closest relative in the cluster; `distance` to it: 0 for equal pixels, else 1 − similarity of
+        whatever the order of the rows. `method` is sha256, pixels, phash, embedding or aligned (the 16-pixel pictures
+        were near), by the closest relative in the cluster; `distance` to it: 0 for equal pixels, else 1 − similarity of
         what is their own. Beside the contract: `medoid` (bool), the centre that all members were held against, one a
         cluster; `reason`, the closest relative in words.
     """
