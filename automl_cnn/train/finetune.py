@@ -84,7 +84,7 @@ class FineTuned:
         weights: of every layer of `build_classifier`.
         logits: float32 [n_validation, classes].
         score: on validation.
-        best_epoch: the one that is kept: the last that validation cannot tell from the best; 0 for the fitted head.
+        best_epoch: the one that is kept: the last that validation cannot tell from the best; 0 where there were none.
         epochs: over which the rate fell: those of the plan, or fewer where time ran short.
         history: one entry an epoch: epoch, loss, learning_rate, validation_score, validation_accuracy, seconds.
     """
@@ -128,7 +128,7 @@ def fine_tune(
         until_s: `time.perf_counter()` before which to end; one epoch is always trained.
         standard_error: how much of the score is chance.
     Returns:
-        That epoch; epoch 0 is the fitted head on the untouched backbone.
+        That epoch; 0, the fitted head on the untouched backbone, only where plan.epochs is 0.
     Raises:
         TrainingError: the loss is no longer a number, or not even two images fit into memory.
     """
@@ -311,7 +311,7 @@ class _Training:
             answers = softmax(logits)
             reached = score(validation.labels, answers)
             accuracy = float(np.mean(logits.argmax(axis=1) == validation.labels))
-            before = [past["validation_score"] for past in state.history]
+            before = [past["validation_score"] for past in state.history[1:]]  # the head is a trial of its own
             peak = max((past for past in before if math.isfinite(past)), default=-math.inf)
             better = not before or reached >= peak - standard_error(validation.labels, answers)
             weights = extract_weights(self._network) if better else state.best_weights
