@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import Files, read_json, replacing_folder, write_json
-from automl_cnn.config import Params, QuantizeParams
+from automl_cnn.config import Params, QuantizeParams, TargetParams
 from automl_cnn.data.split_images import split_rows
 from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import AutoMLError
@@ -25,7 +25,7 @@ from automl_cnn.progress import Progress, silent
 from automl_cnn.quantize.bias_room import make_room_for_biases
 from automl_cnn.quantize.calibrate import Ranges, choose_calibration, observe_ranges
 from automl_cnn.quantize.equalize import equalize
-from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, passing_int8
+from automl_cnn.quantize.gate import FALLBACKS, FLOAT32, Rung, judge, over_target, passing_int8
 from automl_cnn.quantize.images import LabelledImages, StoredImages
 from automl_cnn.quantize.ladder import Yardstick, measure
 from automl_cnn.quantize.rungs import Exports, Making
@@ -39,7 +39,7 @@ def quantize_winner(params: Params, files: Files, objective: str, progress: Prog
     """Quantize the trained model and write quantized/.
 
     Args:
-        params: the section quantize is read.
+        params: the sections quantize and target are read.
         files: model, images and splits are read, quantized is replaced.
         objective: what the search maximized, and by which the files are chosen.
         progress: told about every batch, step and image.
@@ -64,6 +64,7 @@ def quantize_winner(params: Params, files: Files, objective: str, progress: Prog
         params.quantize,
         files,
         progress,
+        params.target,
     )
     reference = build_reference(files, files.quantized / "model.tflite", params.quantize.seed, progress)
     reference.save(files.quantized / REFERENCE)
@@ -77,6 +78,7 @@ def write_ladder(
     params: QuantizeParams,
     files: Files,
     progress: Progress = silent,
+    target: TargetParams | None = None,
 ) -> list[Rung]:
     """As `quantize_winner`, with images from anywhere.
 
@@ -87,6 +89,7 @@ def write_ladder(
         params: no value is None.
         files: labels.txt and preprocessing.json are copied from `model`, `quantized` is replaced.
         progress: told about every batch, step and image.
+        target: what the shipped file may cost; that it costs more is said in its reason.
     Returns:
         The rungs as ladder.json has them.
     """
@@ -106,6 +109,8 @@ def write_ladder(
         exports = {name: partial(described, export) for name, export in work.exports().items()}
         rungs = climb(folder, exports, yardstick, params.max_drop, progress)
         judged = judge(rungs, params.max_drop)
+        if target is not None:
+            judged = [_held_against(rung, target) for rung in judged]
         shipped = next(rung.path for rung in judged if rung.shipped)
         shutil.copyfile(folder / str(shipped), folder / "model.tflite")
         for name in COMPANIONS:
@@ -173,6 +178,11 @@ def climb(
         reference = probabilities if reference is None else reference
     progress("files", len(exports), len(exports))
     return rungs
+
+
+def _held_against(rung: Rung, target: TargetParams) -> Rung:
+    over = over_target(rung, target.max_latency_ms, target.max_size_mb)
+    return replace(rung, reason=f"{rung.reason}; {over}") if over and rung.shipped else rung
 
 
 def _told(error: Exception) -> str:

@@ -112,6 +112,20 @@ def judge(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     ]
 
 
+def over_target(rung: Rung, max_latency_ms: float | None, max_size_mb: float | None) -> str:
+    """Which of the limits of params.yaml a measured file exceeds, in words; empty where none."""
+    measured = (
+        ("max_latency_ms", rung.latency_ms, max_latency_ms),
+        ("max_size_mb", None if rung.size_bytes is None else rung.size_bytes / 1e6, max_size_mb),
+    )
+    over = [
+        f"{value:.2f} is over target.{name} {most:g}"
+        for name, value, most in measured
+        if value is not None and most is not None and value > most
+    ]
+    return " and ".join(over)
+
+
 def passing_int8(rungs: Sequence[Rung], max_drop: float) -> list[Rung]:
     """The rungs that are int8 throughout and are not shown to lose more than `max_drop`."""
     baseline = next(rung for rung in rungs if rung.rung == FLOAT32)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_cnn.quantize.gate import Rung, judge, paired_drop
+from automl_cnn.quantize.gate import Rung, judge, over_target, paired_drop
 from automl_cnn.quantize.images import LabelledImages
 from automl_cnn.quantize.ladder import Yardstick, intervals_of_drops
 from automl_cnn.train.objective import objective_score
@@ -176,6 +176,14 @@ def test_the_interval_of_a_loss_holds_it_also_where_a_class_has_no_validation_im
     answers = np.where(np.arange(100) < 4, 2, labels)
     low, high = intervals_of_drops(yardstick(labels, objective), certain(labels), certain(answers))[objective]
     assert low <= 1.0 - objective_score(objective, labels, certain(answers)) <= high
+
+
+def test_a_file_that_costs_more_than_was_allowed_is_told() -> None:
+    dear = replace(FLOAT16, latency_ms=21.4)
+    assert (
+        over_target(dear, 20.0, 4.0) == "21.40 is over target.max_latency_ms 20 and 6.70 is over target.max_size_mb 4"
+    )
+    assert over_target(dear, None, None) == over_target(dear, 25.0, 7.0) == ""
 
 
 def test_what_too_few_images_cannot_rule_out_is_said() -> None:
