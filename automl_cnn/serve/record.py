@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,8 +57,13 @@ class Recorder:
 
     def close(self) -> None:
         """Return when all is kept that was recorded, or half a minute has passed."""
-        self._waiting.put(None)
-        self._thread.join(CLOSE_TIMEOUT_S)
+        until = time.monotonic() + CLOSE_TIMEOUT_S
+        try:
+            self._waiting.put(None, timeout=CLOSE_TIMEOUT_S)
+        except queue.Full:  # the log's disk hangs: the daemon thread ends with the process
+            _log.error("predictions not logged", extra={"fields": {"records": self._waiting.qsize()}})
+            return
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         ended = False

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,12 +51,23 @@ def serve_model(model: Path, host: str, port: int, workers: int, limits: Limits,
         AutoMLError: the port is taken, or the log's folder cannot be written to.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # before there is a request: leave, and clean up
-    with tempfile.TemporaryDirectory(prefix="automl-cnn-serve-") as folder:
+    with tempfile.TemporaryDirectory(prefix="automl-cnn-serve-") as folder, _locked(Path(folder)):
         served = take_snapshot(model, Path(folder))
         with _bound(host, port) as listener:
             kept = _opened(log) if log is not None else None
             start_journal()
             asyncio.run(_serve(served, listener, workers, limits, kept))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Kept from what tidies up temporary files (systemd-tmpfiles heeds locks): workers start from here weeks later."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _serve(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from automl_cnn.monitor.log import PredictionLog
 from automl_cnn.monitor.read import read_log
 from automl_cnn.reference.statistics import STATISTICS
+from automl_cnn.serve import record
 from automl_cnn.serve.record import Recorder
 
 
@@ -45,3 +49,22 @@ def test_what_a_failing_log_cannot_keep_is_counted_and_later_records_are_kept(tm
     recorder.close()
     assert recorder.dropped == 1
     assert read_log(folder).column("id").to_pylist() == ["kept"]
+
+
+def test_a_log_whose_disk_hangs_does_not_keep_the_server_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    log = PredictionLog(tmp_path)
+    monkeypatch.setattr(log, "append", lambda records: hangs.wait())
+    monkeypatch.setattr(record, "WAITING", 5)
+    monkeypatch.setattr(record, "CLOSE_TIMEOUT_S", 0.1)
+    recorder = Recorder(log, "a" * 64)
+    for number in range(20):
+        recorder.record(f"r{number}", [answer()])
+        time.sleep(0.002)
+    started = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - started < 5
+    assert recorder.dropped > 0
+    hangs.set()
