@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from automl_cnn.errors import ArtifactError
 
 if TYPE_CHECKING:  # pandas takes 0.7 s to import and `automl-cnn predict` does without it
     import pandas as pd
+
+
+LEFT_BEHIND_S = 86_400.0  # a folder half written and not touched for a day is nobody's any more
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """As `replacing`, for a whole folder: the old one is swapped out only when the new one is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_behind(folder)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
     temporary.chmod(0o755)
     try:
@@ -172,6 +177,14 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """What a killed process left of earlier attempts to write the folder, once nobody can be at work on it any more."""
+    for pattern in (f".{folder.name}.*.tmp", f".{folder.name}.*.old"):
+        for path in folder.parent.glob(pattern):
+            if path.is_dir() and time.time() - path.stat().st_mtime > LEFT_BEHIND_S:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def write_table(path: Path, frame: pd.DataFrame, table: Table) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl_cnn.artifacts import Files, replacing, write_json
 from automl_cnn.config import Params, load_params
 from automl_cnn.console import screen_progress
-from automl_cnn.errors import AutoMLError
+from automl_cnn.errors import ArtifactError, AutoMLError
 from automl_cnn.progress import Progress
 from automl_cnn.system_load import sampled_load
 
 CACHE = Path(".automl-cnn")
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 USER_ERROR = CACHE / "user-error.txt"  # DVC ends with 255 whatever a stage ends with; this says that it was a 2
 
 
@@ -51,9 +55,20 @@ def run_stage(name: str, work: Callable[[Stage], None]) -> None:
         with screen_progress(name) as progress, sampled_load(files.timings / f"{name}.system.csv"):
             work(Stage(params, files, cache, progress))
         write_json(files.timings / f"{name}.json", {"seconds": round(time.perf_counter() - started, 2)})
-    except AutoMLError as error:
-        message = f"{name}: {error}"
+    except (AutoMLError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL_DISK:
+            raise
+        told = error if isinstance(error, AutoMLError) else _full_disk(error)
+        message = f"{name}: {told}"
         print(message, file=sys.stderr)
-        with replacing(USER_ERROR) as temporary:
+        with suppress(OSError), replacing(USER_ERROR) as temporary:
             temporary.write_text(message, encoding="utf-8")
         sys.exit(2)
+
+
+def _full_disk(error: OSError) -> ArtifactError:
+    free = shutil.disk_usage(".").free
+    return ArtifactError(
+        str(error.filename or "artifacts"), expected="room on the disk", received=f"{free / 1e6:,.0f} MB free",
+        action="Free some, then run again: what is finished is kept. `automl-cnn cache` shows what may go.",
+    )  # fmt: skip

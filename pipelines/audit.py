@@ -12,13 +12,14 @@ from automl_cnn.stage import Stage, run_stage
 def main(stage: Stage) -> None:
     files = stage.files
     stored = [files.embeddings / name / "base.npy" for name in stage.params.audit.backbones]
+    store = ImageStore.open(files.images)
     ingested = Ingested(
         manifest=read_table(files.manifest, MANIFEST),
         scanned=read_table(files.scan_issues, ISSUES),
         decisions=read_decisions(files.decisions, checked=True),
         problems=read_problems(files.decision_problems),
-        store=ImageStore.open(files.images),
-        embed=lambda usable: join_embeddings(stored, usable),
+        store=store,
+        embed=lambda usable: join_embeddings(stored, usable, store.digest),
     )
     found = examine(ingested, stage.params, files.audit / "review.html", stage.progress)
     for table, frame in found.tables:

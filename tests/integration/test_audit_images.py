@@ -23,6 +23,7 @@ from automl_cnn.audit.properties import measure_properties
 from automl_cnn.config import Thresholds, parse_params
 from automl_cnn.data.issues import findings_table
 from automl_cnn.data.store import ImageStore
+from automl_cnn.errors import ArtifactError
 from automl_cnn.progress import silent
 from automl_cnn.stage import Stage
 
@@ -83,7 +84,15 @@ def prepare(root: Path, contents: list[tuple[str, bytes]], decisions: str = "") 
         folder.mkdir(parents=True)
         rng = np.random.default_rng(1)
         np.save(folder / "base.npy", rng.normal(size=(len(store), 16)).astype(np.float16))
+        artifacts.write_json(folder / "features.json", {"store": store.digest, "rows": len(store)})
     return manifest
+
+
+def test_embeddings_of_other_images_are_refused(tmp_path: Path) -> None:
+    prepare(tmp_path, [("a", png(photo(1))), ("b", png(photo(2)))])
+    artifacts.write_json(Files(tmp_path).embeddings / "one" / "features.json", {"store": "another", "rows": 2})
+    with pytest.raises(ArtifactError, match="expected embeddings of the images as they are now"):
+        run_stage_script("audit", tmp_path, {"audit": {"backbones": ["one"]}})
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from automl_cnn.artifacts import LABELS, Files, read_json, read_table
+from automl_cnn.artifacts import LABELS, Files, read_json, read_table, write_json
 from automl_cnn.cli import main as command_line
 from automl_cnn.config import load_params
+from automl_cnn.data.store import ImageStore
 from automl_cnn.errors import DataError
 from automl_cnn.progress import silent
 from automl_cnn.stage import Stage
@@ -59,6 +60,7 @@ def audited(project: Path, decisions: str = "") -> Files:
     folder = files.embeddings / "efficientnet-lite0"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "base.npy", embeddings[np.argsort(manifest["store_row"].to_numpy())])
+    write_json(folder / "features.json", {"store": ImageStore.open(files.images).digest, "rows": len(manifest)})
     return run_stage("audit", project)
 
 

@@ -18,6 +18,7 @@ from automl_cnn.artifacts import (
     JOINS,
     LEDGER,
     MANIFEST,
+    NEAR_PAIRS,
     SPLITS,
     Files,
     read_json,
@@ -54,7 +55,10 @@ def write_inputs(files: Files, images: int) -> None:
     duplicates = pd.DataFrame({name: pd.Series([], dtype="str") for name in DUPLICATES.columns})
     groups = build_groups(manifest, duplicates, ["column"], "sender")
     write_table(files.manifest, manifest, MANIFEST)
-    for table, frame in ((DUPLICATES, duplicates), (GROUPS, groups.table), (JOINS, groups.joins)):
+    near = pd.DataFrame({name: pd.Series([], dtype="str") for name in NEAR_PAIRS.columns})
+    for table, frame in (
+        (DUPLICATES, duplicates), (NEAR_PAIRS, near), (GROUPS, groups.table), (JOINS, groups.joins),
+    ):  # fmt: skip
         write_table(files.audit / f"{table.name}.parquet", frame, table)
     write_decisions(files.decisions, read_decisions(Path("no-decisions.csv")))
     embeddings = files.embeddings / "efficientnet-lite0" / "base.npy"

@@ -1,5 +1,7 @@
 """Files between stages: written whole or not at all, read with a clear error."""
 
+import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -78,3 +80,16 @@ def test_a_folder_is_swapped_only_when_it_is_complete(tmp_path: Path) -> None:
         raise RuntimeError
     assert [path.name for path in folder.iterdir()] == ["a"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_a_day_later(tmp_path: Path) -> None:
+    old, young = tmp_path / ".images.x1.tmp", tmp_path / ".images.x2.tmp"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "half").write_text("a store")
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
+    with replacing_folder(tmp_path / "images") as temporary:
+        (temporary / "whole").write_text("a store")
+    assert not old.exists()
+    assert young.exists()
+    assert (tmp_path / "images" / "whole").exists()
