@@ -85,7 +85,11 @@ class SecondLook:
 
     def similarity(self, first: Rows, second: Rows) -> Floats:
         """How alike pairs are in what is their own, whatever lies around them: float32 [pairs], −1 … 1."""
-        return self._refine(first, second, np.ones(len(first), np.float32))
+        found = np.empty(len(first), np.float32)
+        for start in range(0, len(first), _BLOCK_PAIRS):  # of a chain of thousands the pictures would take gigabytes
+            block = slice(start, start + _BLOCK_PAIRS)
+            found[block] = self._refine(first[block], second[block], np.ones(len(first[block]), np.float32))
+        return found
 
     def _confirm(self, first: Rows, second: Rows) -> tuple[Floats, NDArray[np.bool_]]:
         around = 1 - np.maximum(self._background[first], self._background[second])
