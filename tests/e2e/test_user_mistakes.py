@@ -49,7 +49,7 @@ def broken_only(folder: Path) -> None:
         (empty, "ingest", ["data.root"]),
         (one_class, "ingest", ["only"]),
         (broken_only, "ingest", ["not_an_image"]),
-        (one_image_in_a_class, "split", ["rare"]),
+        pytest.param(one_image_in_a_class, "split", ["rare"], marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_named(

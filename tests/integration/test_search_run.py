@@ -116,6 +116,7 @@ def test_a_changed_space_is_a_new_study_and_says_so(outcome: Outcome, files: Fil
     assert any("another study" in line and "the space" in line for line in changed.lines)
 
 
+@pytest.mark.exhaustive  # what is taught when is a unit test, how is one of fine-tuning
 def test_the_best_network_teaches_another_and_the_table_names_it(files: Files, cache: Path, tmp_path: Path) -> None:
     taught = params({"unfreeze_from_block": [7, 8], "distillation": 0.5}, max_trials=2, max_fine_tunings=3)
     found = search(taught, files, cache, 5.0, time.perf_counter())
