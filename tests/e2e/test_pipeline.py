@@ -21,6 +21,7 @@ from automl_cnn.artifacts import MANIFEST, PREDICTIONS, SPLITS, TRIALS, Files, r
 from automl_cnn.evaluate.explain import EXPLANATIONS, load_heat
 from automl_cnn.evaluate.failures import FAILURES
 from automl_cnn.litert import LiteModel
+from automl_cnn.train.candidate import Candidate
 
 pytestmark = pytest.mark.slow
 MEDIAPIPE = REPOSITORY / ".venv" / "mediapipe"  # on a path of its own: it asks for another absl-py than tfmot
@@ -69,9 +70,12 @@ def test_a_search_killed_with_signal_9_goes_on_and_repeats_no_finished_trial(
 
 
 def test_a_training_killed_with_signal_9_completes_and_leaves_no_checkpoint(project: Project, finished: Files) -> None:
-    history = pd.read_csv(finished.model / "history.csv")
-    assert history["epoch"].tolist() == [0, 1, 2]
+    (tuned,) = (trial for trial in trials_logged(project) if trial["phase"] == "fine_tuning")
+    assert (tuned["status"], tuned["epochs"]) == ("completed", 2)
     assert not list((project.folder / ".automl-cnn" / "train").glob("*.npz"))
+    winner = Candidate.load(finished.search / "best.yaml")
+    epochs = pd.read_csv(finished.model / "history.csv")["epoch"].tolist()
+    assert epochs == ([0, 1, 2] if "unfreeze_from_block" in winner.values else [0])
 
 
 def test_the_closing_table_names_times_accuracy_size_latency_and_the_report(project: Project, finished: Files) -> None:
