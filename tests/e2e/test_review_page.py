@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import needs_chromium
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from review_set import ReviewSet, sha_of
 
 from automl_cnn.audit.decisions import COLUMNS, read_decisions
@@ -109,7 +109,7 @@ def test_a_reload_loses_nothing_and_undo_goes_back(page: Page, tmp_path: Path) -
     page.locator(".card.current").click()
     press(page, "k", "r", "x", "u")
     page.reload()
-    assert page.get_by_label("Reviewer").input_value() == "Ana"
+    expect(page.get_by_label("Reviewer")).to_have_value("Ana")
     assert page.locator("#count").inner_text() == "2 of 5 decided"
     assert page.locator("#precision").inner_text() == "of the last 2 suspected labels 1 wrong"
     assert "pictures/0002.jpg" in page.locator(".card.current").inner_text()
