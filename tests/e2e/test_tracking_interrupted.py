@@ -105,7 +105,7 @@ WHOLE = {
         pytest.param("trials", marks=pytest.mark.exhaustive),
         pytest.param("storing data and files", marks=pytest.mark.exhaustive),
         pytest.param("storing the model", marks=pytest.mark.exhaustive),
-        "registering",
+        pytest.param("registering", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_server_killed_in_the_middle_is_started_again_and_the_record_is_whole_and_single(
@@ -143,6 +143,7 @@ def test_the_answer_to_every_change_gets_lost_once_and_the_record_is_whole_and_s
     assert in_mlflow(server.uri, "lost") == WHOLE
 
 
+@pytest.mark.exhaustive  # what is said of a server that is away is a test of register
 def test_register_ends_with_2_and_three_parts_and_dvc_repro_finishes_it_later(
     finished: Project, server: MlflowServer
 ) -> None:
