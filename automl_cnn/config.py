@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from automl_cnn.errors import AutoMLError, ConfigError
+from automl_cnn.passwords import without_password
 from automl_cnn.presets import PRESETS
-
-_PASSWORD = re.compile(r"://[^/\s]*:[^\s]*@|[?&]\w*passw\w*=", re.IGNORECASE)  # somewhere in a URI
 
 Resize = Literal["letterbox", "crop", "stretch"]
 GroupSource = Literal["column", "folder", "pattern", "session", "duplicates"]
@@ -287,7 +285,8 @@ def parse_params(raw: object, source: str = "params.yaml") -> Params:
                 str(size_px), "Lower it, or raise data.working_size_px.",
             )  # fmt: skip
     for name, variable in (("uri", "MLFLOW_TRACKING_URI"), ("registry_uri", "MLFLOW_REGISTRY_URI")):
-        if _PASSWORD.search(getattr(params.tracking, name) or ""):
+        address = getattr(params.tracking, name) or ""
+        if without_password(address) != address:
             raise _problem(
                 f"tracking.{name}", "an address without a password",
                 "one with a password, which git, dvc.lock and the record would keep",

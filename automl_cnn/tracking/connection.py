@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from automl_cnn.errors import TrackingError
-from automl_cnn.tracking.places import REGISTRY, TRACKING, Places, is_database, without_password
+from automl_cnn.passwords import without_password
+from automl_cnn.tracking.places import REGISTRY, TRACKING, Places, is_database
 
 # MLflow itself repeats a request whose answer got lost, and so makes a run or a version twice. Here whoever can look
 # first what came of it repeats: see `record_run`.

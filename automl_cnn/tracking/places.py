@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from automl_cnn.config import TrackingParams
+from automl_cnn.passwords import without_password
 
 TRACKING, REGISTRY = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_USER = re.compile(r"(//[^/\s:@]*):\S*@")
-_QUERY = re.compile(r"((?:password|passwd|passphrase|pwd|secret|token)=)[^&\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,3 @@ def find_places(params: TrackingParams, environment: Mapping[str, str]) -> Place
 def is_database(uri: str) -> bool:
     """Whether MLflow opens it itself, without a server: files then lie on this machine."""
     return uri.partition(":")[0].partition("+")[0] in _DATABASES
-
-
-def without_password(text: str) -> str:
-    """A URI, or a message that quotes one, with *** for what may be a password.
-
-    That is what stands between a user's colon and the last @ before a space, whatever it is made of: a password with a
-    slash is no valid URI, and none the less stands in messages. In a query it is the value of password or the like.
-    """
-    return _QUERY.sub(r"\1***", _USER.sub(r"\1:***@", text))

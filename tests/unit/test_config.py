@@ -49,7 +49,8 @@ def test_every_problem_is_reported_at_once_with_its_key_path() -> None:
     ("uri", "refused"),
     [
         ("postgresql://ann:secret@db/mlflow", True), ("http://ann:s@cret@host", True),
-        ("postgresql://db/mlflow?password=secret", True), ("http://127.0.0.1:5000", False),
+        ("postgresql://db/mlflow?password=secret", True), ("http://host:5000?token=secret", True),
+        ("http://127.0.0.1:5000", False),
         ("sqlite:///mlflow.db", False), ("http://ann@host:5000", False),
     ],
 )  # fmt: skip

@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from automl_cnn.config import TrackingParams
-from automl_cnn.tracking.places import find_places, is_database, without_password
+from automl_cnn.passwords import without_password
+from automl_cnn.tracking.places import find_places, is_database
 
 SERVER, OTHER = "http://127.0.0.1:5000", "http://127.0.0.1:5001"
 
