@@ -21,16 +21,20 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         Within 0.2 and 5; above 1 where the network is overconfident.
     Source: Guo et al. 2017.
     """
-    wide = logits.astype(np.float64)
 
     def log_loss(log_temperature: float) -> float:
-        scaled = wide / np.exp(log_temperature)
-        scaled -= scaled.max(axis=1, keepdims=True)
-        log_probability = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-        return float(-log_probability[np.arange(len(labels)), labels].mean())
+        return float(scaled_losses(logits, labels, np.exp(log_temperature)).mean())
 
     found = minimize_scalar(log_loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
     return float(np.exp(found.x))
+
+
+def scaled_losses(logits: NDArray[np.float32], labels: NDArray[np.int64], temperature: float) -> NDArray[np.float64]:
+    """Each image's log loss in nats, float64 [n], after its logits are divided by the temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    losses: NDArray[np.float64] = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels]
+    return losses
 
 
 def fold_temperature(weights: Weights, temperature: float) -> Weights:

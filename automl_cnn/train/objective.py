@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_cnn.train.calibration import fit_temperature
+from automl_cnn.train.calibration import fit_temperature, scaled_losses
 
 
 def objective_score(name: str, labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
@@ -68,9 +68,7 @@ def decisive_loss(name: str, labels: NDArray[np.int64], logits: NDArray[np.float
     """
     if not np.isfinite(logits).all():
         return float("nan")
-    scaled = logits.astype(np.float64) / fit_temperature(logits, labels)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels]
+    losses = scaled_losses(logits, labels, fit_temperature(logits, labels))
     if name == "accuracy":
         return float(losses.mean())
     counts = np.bincount(labels)
