@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
+
 
 class AutoMLError(Exception):
     """Base of every error that is the user's to mend; the command line prints it and exits with 2.

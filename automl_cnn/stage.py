@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sys
 import time
@@ -14,12 +13,11 @@ from pathlib import Path
 from automl_cnn.artifacts import Files, replacing, write_json
 from automl_cnn.config import Params, load_params
 from automl_cnn.console import screen_progress
-from automl_cnn.errors import ArtifactError, AutoMLError
+from automl_cnn.errors import FULL_DISK, ArtifactError, AutoMLError
 from automl_cnn.progress import Progress
 from automl_cnn.system_load import sampled_load
 
 CACHE = Path(".automl-cnn")
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 USER_ERROR = CACHE / "user-error.txt"  # DVC ends with 255 whatever a stage ends with; this says that it was a 2
 
 

@@ -15,7 +15,7 @@ from harness import Result, Target, parser
 from numpy.typing import NDArray
 from prepared import SETS, Prepared, prepare
 
-from automl_cnn.audit.duplicates import find_duplicates
+from automl_cnn.audit.duplicates import find_copies
 from automl_cnn.audit.thumbnails import grey_thumbnails
 from automl_cnn.config import AuditParams, SplitParams
 from automl_cnn.curate.leak_price import measure_leak_price
@@ -94,7 +94,7 @@ def grow(prepared: Prepared, thumbnails: NDArray[np.uint8], arrival: str, seed: 
             repeated = rng.choice(order[:old], round(RESENT * (size - old)), replace=False)
             again += [(int(row), str(senders[rng.choice(order[:old])])) for row in repeated]
         images, rows = _arrived(prepared, np.sort(order[:size]), again)
-        duplicates = find_duplicates(images, thumbnails[rows], prepared.embeddings[rows], AuditParams())
+        duplicates = find_copies(images, thumbnails[rows], prepared.embeddings[rows], AuditParams()).table
         groups = build_groups(images, duplicates, ["column", "duplicates"], prepared.group_column)
         stand = find_stand(images, groups.table, groups.joins, ledger)
         params = SplitParams()

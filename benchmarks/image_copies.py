@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from automl_cnn.artifacts import MANIFEST, Files, read_table
-from automl_cnn.audit.duplicates import find_duplicates
+from automl_cnn.audit.duplicates import find_copies
 from automl_cnn.audit.embeddings import join_embeddings
 from automl_cnn.audit.thumbnails import grey_thumbnails
 from automl_cnn.config import AuditParams, DataParams
@@ -95,14 +95,14 @@ def _measure(result: Result, name: str, root: Path, groups: pd.Series | None, wo
     write_copies([root / base.images["path"].iloc[row] for row in chosen], work / name / "copies")
     copies = _prepare(work / name / "copies", work / name / "copied", work)
     started = time.perf_counter()
-    alone = find_duplicates(base.images, base.thumbnails, base.embeddings, AuditParams())
+    alone = find_copies(base.images, base.thumbnails, base.embeddings, AuditParams()).table
     seconds = time.perf_counter() - started
     rows, found = [], {}
     for kind in KINDS:
         part = copies.only(np.flatnonzero(copies.images["label"] == kind))
         sources = np.array([chosen[int(Path(path).stem)] for path in part.images["path"]])
         both = base + part
-        table = find_duplicates(both.images, both.thumbnails, both.embeddings, AuditParams())
+        table = find_copies(both.images, both.thumbnails, both.embeddings, AuditParams()).table
         cluster = _rows_of(table, both.images)
         hit = [cluster.get(len(base.images) + i, -1) == cluster.get(row) for i, row in enumerate(sources)]
         found[kind] = float(np.mean(hit))

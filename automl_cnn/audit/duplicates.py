@@ -53,17 +53,6 @@ class Copies:
     between: pd.DataFrame
 
 
-def find_duplicates(
-    images: pd.DataFrame,
-    thumbnails: Bytes,
-    embeddings: NDArray[np.floating],
-    params: AuditParams,
-    progress: Progress = silent,
-) -> pd.DataFrame:
-    """The clusters of `find_copies` alone."""
-    return find_copies(images, thumbnails, embeddings, params, progress).table
-
-
 def find_copies(
     images: pd.DataFrame,
     thumbnails: Bytes,

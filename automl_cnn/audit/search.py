@@ -117,9 +117,9 @@ def near_hashes(
     return HashPairs(*(np.concatenate(parts).astype(np.int64) for parts in (firsts, seconds, capped)))
 
 
-def blocks(n: int) -> list[slice]:
-    """The rows in blocks of 512."""
-    return [slice(start, min(start + _BLOCK_ROWS, n)) for start in range(0, n, _BLOCK_ROWS)]
+def blocks(n: int, size: int = _BLOCK_ROWS) -> list[slice]:
+    """The rows in blocks of so many, 512 by default."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _inverted_file(vectors: Floats, seed: int) -> Any:

@@ -77,17 +77,15 @@ class SecondLook:
             [pairs], −1 … 1; and whether that makes them copies in this set, bool [pairs].
         """
         similarity, copies = np.empty(len(first), np.float32), np.empty(len(first), bool)
-        for start in range(0, len(first), _BLOCK_PAIRS):
-            block = slice(start, start + _BLOCK_PAIRS)
+        for block in blocks(len(first), _BLOCK_PAIRS):
             similarity[block], copies[block] = self._confirm(first[block], second[block])
-            progress("second look", min(start + _BLOCK_PAIRS, len(first)), len(first))
+            progress("second look", block.stop, len(first))
         return similarity, copies
 
     def similarity(self, first: Rows, second: Rows) -> Floats:
         """How alike pairs are in what is their own, whatever lies around them: float32 [pairs], −1 … 1."""
         found = np.empty(len(first), np.float32)
-        for start in range(0, len(first), _BLOCK_PAIRS):  # of a chain of thousands the pictures would take gigabytes
-            block = slice(start, start + _BLOCK_PAIRS)
+        for block in blocks(len(first), _BLOCK_PAIRS):  # of a chain of thousands the pictures would take gigabytes
             found[block] = self._refine(first[block], second[block], np.ones(len(first[block]), np.float32))
         return found
 

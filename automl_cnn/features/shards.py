@@ -7,7 +7,6 @@ its digests and never changed. The index is the shards' own first members, so it
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_cnn.artifacts import replacing
-from automl_cnn.errors import ArtifactError
+from automl_cnn.errors import FULL_DISK, ArtifactError
 
 if sys.platform != "win32":
     import fcntl
@@ -73,7 +72,7 @@ class FeatureShards:
             with replacing(self._folder / name) as temporary, temporary.open("wb") as file:
                 np.savez(file, digests=keys, features=features)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL_DISK:
                 raise
             raise ArtifactError(
                 str(self._folder), expected=f"room for {features.nbytes:,} bytes of features", received="a full disk",

@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from threadpoolctl import threadpool_limits
 
 from automl_cnn.artifacts import Files
-from automl_cnn.audit.duplicates import find_duplicates
+from automl_cnn.audit.duplicates import find_copies
 from automl_cnn.audit.thumbnails import grey_thumbnails
 from automl_cnn.config import AuditParams
 
@@ -43,7 +43,8 @@ def table_of(
     manifest, store = write_set(Files(folder), contents)
     if embeddings is None:
         embeddings = np.random.default_rng(1).normal(size=(len(contents), 64)).astype(np.float32)
-    return find_duplicates(manifest, grey_thumbnails(manifest, store), embeddings, AuditParams(index_above=index_above))
+    params = AuditParams(index_above=index_above)
+    return find_copies(manifest, grey_thumbnails(manifest, store), embeddings, params).table
 
 
 def members(found: pd.DataFrame) -> list[set[int]]:
@@ -121,11 +122,11 @@ def test_the_order_of_the_rows_does_not_change_the_clusters(tmp_path: Path) -> N
     manifest, store = write_set(Files(tmp_path), [("a", content) for content in contents])
     thumbnails = grey_thumbnails(manifest, store)
     embeddings = np.random.default_rng(1).normal(size=(len(contents), 64)).astype(np.float32)
-    found = find_duplicates(manifest, thumbnails, embeddings, AuditParams())
+    found = find_copies(manifest, thumbnails, embeddings, AuditParams()).table
     assert members(found) == [{3, 30, 31}, {5, 32}, {8, 33}]
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(len(contents))
-        shuffled = find_duplicates(manifest.iloc[order], thumbnails[order], embeddings[order], AuditParams())
+        shuffled = find_copies(manifest.iloc[order], thumbnails[order], embeddings[order], AuditParams()).table
         pd.testing.assert_frame_equal(shuffled, found)
 
 
